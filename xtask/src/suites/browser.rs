@@ -1,0 +1,52 @@
+//! The pages in headless Chromium. The tests start their own servers; they only need to know the binary.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::{Outcome, Session, rust};
+use crate::project::{find_program, must, succeeds};
+
+pub fn suite(session: &Session<'_>) -> Result<Outcome> {
+    let Some(chromium) = find_chromium() else {
+        return Ok(Outcome::Missing("Chromium (name it in CHROMIUM)".to_owned()));
+    };
+    let (Some(node), Some(npm)) = (find_program(&["node"]), find_program(&["npm"])) else {
+        return Ok(Outcome::Missing("Node.js with npm".to_owned()));
+    };
+    let folder = session.project.root.join("tests/browser");
+    install_packages(&npm, &folder)?;
+    rust::build_server(session.project)?;
+    let mut tests = Command::new(node);
+    tests.args(["--test", "--test-concurrency=1"]).args(test_files(&folder)?).current_dir(&folder);
+    tests.env("CHROMIUM", chromium).env("WEIR_BIN", session.binary());
+    Ok(Outcome::of(succeeds(&mut tests)?))
+}
+
+fn find_chromium() -> Option<PathBuf> {
+    let named = std::env::var_os("CHROMIUM").map(PathBuf::from).filter(|path| path.is_file());
+    named.or_else(|| find_program(&["chromium", "chromium-browser", "google-chrome"]))
+}
+
+/// npm writes a lock file of its own into node_modules; when it is newer than ours, nothing has changed.
+fn install_packages(npm: &Path, folder: &Path) -> Result<()> {
+    let changed = |path: PathBuf| path.metadata().and_then(|data| data.modified()).ok();
+    let installed = changed(folder.join("node_modules/.package-lock.json"));
+    if installed.is_some() && installed >= changed(folder.join("package-lock.json")) {
+        return Ok(());
+    }
+    must(Command::new(npm).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(folder))
+}
+
+fn test_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with(".test.mjs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
