@@ -40,11 +40,7 @@ const KEEPERS: &[(&str, &[&str])] = &[
 /// Who must stay free of a library, with the reason a reader should see.
 const PURE: &[(&str, &[&str], &str)] = &[
     ("weir-core", &["tokio", "axum", "reqwest"], "definitions do no I/O"),
-    (
-        "weir-expression",
-        &["tokio", "axum", "reqwest"],
-        "the worker's protocol is shared with a process without a runtime",
-    ),
+    ("weir-resource", &["axum"], "objects are read and written by blueprints and flows too"),
     ("weir-flow", &["axum", "reqwest", "hyper"], "the engine knows no HTTP, so that tests and replays can run it"),
     ("weir-policy", &["axum"], "policies know no HTTP server"),
     ("weir-pages", &["axum"], "pages turn data into text"),
