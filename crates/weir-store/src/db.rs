@@ -1,0 +1,160 @@
+//! The database handle: reads, transactions, health.
+
+use std::{path::Path, sync::Arc};
+
+use sqlx::AssertSqlSafe;
+use tokio::sync::watch;
+
+use crate::{
+    DatabaseUrl, DbSettings, Dialect, Row, StoreError, Tx, Val, migrate, migrate::MigrationState, postgres::Postgres,
+    sqlite::Sqlite, val,
+};
+
+/// A cheap handle to the database; clones share everything.
+#[derive(Clone)]
+pub struct Db(Arc<Inner>);
+
+struct Inner {
+    backend: Backend,
+    changes: watch::Sender<i64>,
+}
+
+pub(crate) enum Backend {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Db").field(&self.dialect()).finish()
+    }
+}
+
+impl Db {
+    /// Opens the database without migrating it.
+    pub async fn open(settings: &DbSettings) -> Result<Self, StoreError> {
+        let changes = watch::Sender::new(0);
+        let backend = match &settings.url {
+            DatabaseUrl::Sqlite(path) => Backend::Sqlite(Sqlite::open(path, settings).await?),
+            DatabaseUrl::Temporary => Backend::Sqlite(Sqlite::open_temporary(settings).await?),
+            DatabaseUrl::Postgres(url) => Backend::Postgres(Postgres::open(url, settings, changes.clone()).await?),
+        };
+        Ok(Self(Arc::new(Inner { backend, changes })))
+    }
+
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.0.backend
+    }
+
+    /// Which database this is.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        match self.backend() {
+            Backend::Sqlite(_) => Dialect::Sqlite,
+            Backend::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// A transaction; it costs nothing until its first write.
+    #[must_use]
+    pub fn tx(&self) -> Tx {
+        Tx::new(self.clone())
+    }
+
+    /// Runs one reading statement outside any transaction.
+    pub async fn read(&self, sql: &str, vals: &[Val]) -> Result<Vec<Row>, StoreError> {
+        val::check(vals)?;
+        match self.backend() {
+            Backend::Sqlite(sqlite) => {
+                let query = val::bind(sqlx::query(AssertSqlSafe(sql)), vals);
+                Ok(query.fetch_all(&sqlite.readers).await?.into_iter().map(Row::from).collect())
+            }
+            Backend::Postgres(postgres) => {
+                let run = || val::bind(sqlx::query(AssertSqlSafe(sql)), vals).persistent(postgres.persistent);
+                let rows = match run().fetch_all(&postgres.pool).await {
+                    // After a restart of the server the pool still holds dead connections; a read may ask again.
+                    Err(error) if is_lost_connection(&error) => run().fetch_all(&postgres.pool).await?,
+                    other => other?,
+                };
+                Ok(rows.into_iter().map(Row::from).collect())
+            }
+        }
+    }
+
+    /// Runs one reading statement that finds at most one row of interest.
+    pub async fn read_one(&self, sql: &str, vals: &[Val]) -> Result<Option<Row>, StoreError> {
+        Ok(self.read(sql, vals).await?.into_iter().next())
+    }
+
+    /// Brings the schema up to date; returns the names of the migrations applied now.
+    pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        let applied = migrate::run(self, migrate::MIGRATIONS).await?;
+        if let Backend::Sqlite(sqlite) = self.backend() {
+            sqlite.mark_in_use()?;
+        }
+        Ok(applied)
+    }
+
+    /// What [`migrate`](Self::migrate) has done and would do.
+    pub async fn migration_state(&self) -> Result<MigrationState, StoreError> {
+        migrate::state(self, migrate::MIGRATIONS).await
+    }
+
+    /// Does the database answer?
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.read("SELECT 1 AS one", &[]).await.map(|_| ())
+    }
+
+    /// Wakes on each configuration change, of this node or another. The value is the highest revision heard of; a
+    /// wake without a higher value means that notices may have been missed.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<i64> {
+        self.0.changes.subscribe()
+    }
+
+    pub(crate) fn announce(&self, revision: i64) {
+        self.0.changes.send_modify(|latest| *latest = revision.max(*latest));
+    }
+
+    /// Periodic care, about once an hour: refreshes the planner's statistics on SQLite.
+    pub async fn maintain(&self) -> Result<(), StoreError> {
+        if let Backend::Sqlite(sqlite) = self.backend() {
+            sqlx::query("PRAGMA optimize").execute(&sqlite.writer).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes an online copy of an SQLite database to a new file. PostgreSQL has its own tools for that.
+    pub async fn backup(&self, target: &Path) -> Result<(), StoreError> {
+        match self.backend() {
+            Backend::Sqlite(sqlite) => sqlite.backup(target).await,
+            Backend::Postgres(_) => Err(StoreError::Invalid("use pg_dump to back up PostgreSQL".to_owned())),
+        }
+    }
+
+    /// Closes all connections; later calls answer [`StoreError::Unavailable`].
+    pub async fn close(&self) {
+        match self.backend() {
+            Backend::Sqlite(sqlite) => sqlite.close().await,
+            Backend::Postgres(postgres) => postgres.close().await,
+        }
+    }
+
+    /// How many disk syncs durable commits have cost so far.
+    #[cfg(any(test, feature = "test-support"))]
+    #[must_use]
+    pub fn disk_syncs(&self) -> u64 {
+        match self.backend() {
+            Backend::Sqlite(sqlite) => sqlite.wal.syncs.load(std::sync::atomic::Ordering::Relaxed),
+            Backend::Postgres(_) => 0,
+        }
+    }
+}
+
+fn is_lost_connection(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(cause) => cause.code().is_some_and(|code| code.starts_with("57P")),
+        _ => false,
+    }
+}
