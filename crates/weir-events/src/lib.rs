@@ -1,1 +1,141 @@
-//! Placeholder.
+//! The audit trail: cleansing, and the one way by which an event becomes a row (platform.md §4).
+//! Must not decide who may read events, and knows no HTTP.
+
+mod cleanse;
+#[cfg(test)]
+mod tests;
+
+pub use cleanse::{MASK, cleanse};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use weir_core::{Map, Random};
+use weir_store::{StoreError, Tx, Val};
+
+/// Actions that Weir writes itself; the contract's `EventActions` names all.
+pub mod action {
+    /// A person signed in.
+    pub const LOGIN: &str = "login";
+    /// A password or code was wrong.
+    pub const LOGIN_FAILED: &str = "login_failed";
+    /// A session ended by its owner or by a broken binding.
+    pub const LOGOUT: &str = "logout";
+    /// A user was written by a flow.
+    pub const USER_WRITE: &str = "user_write";
+    /// Something that looks like an attack.
+    pub const SUSPICIOUS_REQUEST: &str = "suspicious_request";
+    /// A password was set.
+    pub const PASSWORD_SET: &str = "password_set";
+    /// A secret was read.
+    pub const SECRET_VIEW: &str = "secret_view";
+    /// A secret was replaced.
+    pub const SECRET_ROTATE: &str = "secret_rotate";
+    /// A policy with logging ran.
+    pub const POLICY_EXECUTION: &str = "policy_execution";
+    /// A policy raised.
+    pub const POLICY_EXCEPTION: &str = "policy_exception";
+    /// A mapping or prompt expression raised.
+    pub const PROPERTY_MAPPING_EXCEPTION: &str = "property_mapping_exception";
+    /// A stage or job failed unexpectedly.
+    pub const SYSTEM_EXCEPTION: &str = "system_exception";
+    /// Somebody acts as another user.
+    pub const IMPERSONATION_STARTED: &str = "impersonation_started";
+    /// The end of that.
+    pub const IMPERSONATION_ENDED: &str = "impersonation_ended";
+    /// An object was created.
+    pub const MODEL_CREATED: &str = "model_created";
+    /// An object was changed.
+    pub const MODEL_UPDATED: &str = "model_updated";
+    /// An object was deleted.
+    pub const MODEL_DELETED: &str = "model_deleted";
+    /// The configuration contradicts itself.
+    pub const CONFIGURATION_ERROR: &str = "configuration_error";
+}
+
+/// Who acted, from where: the part of an event that comes from the request.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// `{pk, username, email}` of the acting user, with `on_behalf_of` or `authenticated_as` when they differ.
+    pub user: Value,
+    /// Key of the acting user.
+    pub user_id: Option<i64>,
+    /// Name of the acting user.
+    pub username: String,
+    /// Client address.
+    pub client_ip: Option<String>,
+    /// `{app, model_name, pk, name}` of the brand.
+    pub brand: Value,
+    /// `{path, method, args, user_agent, request_id}`; null outside requests.
+    pub http_request: Value,
+}
+
+impl Origin {
+    /// Weir itself, e.g. a job or the command line.
+    pub fn system() -> Self {
+        Self { user: json!({}), brand: json!({}), http_request: Value::Null, ..Self::default() }
+    }
+}
+
+/// Something to remember.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// One of [`action`] or `custom_…`.
+    pub action: String,
+    /// Application label of the code that speaks.
+    pub app: String,
+    /// Details; cleansed before storing.
+    pub context: Map,
+}
+
+impl Event {
+    /// An event of an action with details given as a JSON object.
+    pub fn new(action: &str, app: &str, context: Value) -> Self {
+        let context = match context {
+            Value::Object(map) => map,
+            other => Map::from_iter([("message".to_owned(), other)]),
+        };
+        Self { action: action.to_owned(), app: app.to_owned(), context }
+    }
+}
+
+/// Writes an event in the transaction of what it reports.
+///
+/// # Errors
+/// Those of the store.
+pub async fn record(
+    tx: &mut Tx,
+    random: &dyn Random,
+    now: DateTime<Utc>,
+    retention: TimeDelta,
+    origin: &Origin,
+    event: Event,
+) -> Result<String, StoreError> {
+    let id = random.uuid().to_string();
+    let mut context = match cleanse(Value::Object(event.context)) {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    };
+    if !origin.http_request.is_null() {
+        context.insert("http_request".to_owned(), cleanse(origin.http_request.clone()));
+    }
+    let vals: [Val; 11] = [
+        id.clone().into(),
+        origin.user.clone().into(),
+        origin.user_id.into(),
+        origin.username.clone().into(),
+        event.action.into(),
+        event.app.into(),
+        Value::Object(context).into(),
+        origin.client_ip.clone().into(),
+        origin.brand.clone().into(),
+        now.into(),
+        (now + retention).into(),
+    ];
+    tx.write(
+        "INSERT INTO audit_event (id, \"user\", user_id, username, action, app, context, client_ip, brand, created, expires) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        &vals,
+    )
+    .await?;
+    Ok(id)
+}

@@ -1,0 +1,328 @@
+//! One definition of a resource, and the table every consumer reads (style.md §6).
+
+use crate::{
+    Map,
+    error::FieldErrors,
+    field::{Field, Kind},
+    types::RefTarget,
+};
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use std::{any::Any, collections::BTreeMap, sync::Arc};
+
+/// Kinds that share a base: `…/all/`, `…/types/`, common read-only fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// Flow stages.
+    Stage,
+    /// Policies.
+    Policy,
+}
+
+impl Family {
+    /// The base model by which references name the whole family.
+    pub const fn model(self) -> &'static str {
+        match self {
+            Self::Stage => "authentik_flows.stage",
+            Self::Policy => "authentik_policies.policy",
+        }
+    }
+}
+
+/// Which of the seven operations exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operations {
+    /// POST on the collection.
+    pub create: bool,
+    /// PUT and PATCH.
+    pub update: bool,
+    /// DELETE.
+    pub destroy: bool,
+    /// `used_by/`.
+    pub used_by: bool,
+}
+
+impl Operations {
+    /// All seven.
+    pub const ALL: Self = Self { create: true, update: true, destroy: true, used_by: true };
+    /// List and retrieve.
+    pub const READ: Self = Self { create: false, update: false, destroy: false, used_by: false };
+}
+
+/// A many-to-many field kept in a link table.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    /// The field that lists the other side's keys.
+    pub field: &'static str,
+    /// Link table.
+    pub table: &'static str,
+    /// Its column with this object's key.
+    pub own: &'static str,
+    /// Its column with the other object's key.
+    pub other: &'static str,
+    /// The other side's key is a number.
+    pub other_is_int: bool,
+}
+
+/// A relational table behind a resource.
+#[derive(Clone, Copy, Debug)]
+pub struct TableDef {
+    /// Table name.
+    pub table: &'static str,
+    /// Column of the primary key.
+    pub pk: &'static str,
+    /// The key is a number given by the database.
+    pub pk_is_int: bool,
+    /// Fields without a column of their own.
+    pub links: &'static [Link],
+    /// Condition that is always added, e.g. to hide internal rows; empty for none.
+    pub only: &'static str,
+}
+
+/// Where objects of a resource live (architecture.md §2).
+#[derive(Clone, Copy, Debug)]
+pub enum Backing {
+    /// The document table, served from the snapshot.
+    Document,
+    /// A table of its own.
+    Table(&'static TableDef),
+}
+
+/// A kind of object. Serde and schemars derive the rest.
+pub trait Resource: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// `app_label.model`.
+    const MODEL: &'static str;
+    /// Collection path below `/api/v3/`, without slashes around.
+    const PATH: &'static str;
+    /// OpenAPI component name.
+    const SCHEMA: &'static str;
+    /// Human name of the kind.
+    const VERBOSE: &'static str;
+    /// Name of the admin form; empty when the contract has none.
+    const COMPONENT: &'static str = "";
+    /// Shared base.
+    const FAMILY: Option<Family> = None;
+    /// Wire name of the primary key in answers.
+    const PK: &'static str = "pk";
+    /// Field that addresses an object in URLs (`pk` or a unique field).
+    const LOOKUP: &'static str = "pk";
+    /// Name of the path parameter in the contract.
+    const PARAM: &'static str = "uuid";
+    /// Fields that `search` looks into.
+    const SEARCH: &'static [&'static str] = &["name"];
+    /// Default order: comma list, `-` for descending.
+    const ORDER: &'static str = "name";
+    /// Sets of fields that must be unique.
+    const UNIQUE: &'static [&'static [&'static str]] = &[&["name"]];
+    /// Policies can be bound to objects of this kind.
+    const POLICY_TARGET: bool = false;
+    /// Field with the user who owns the object and may see and change it.
+    const OWNER: Option<&'static str> = None;
+    /// Permissions beyond add, change, delete, view.
+    const PERMISSIONS: &'static [&'static str] = &[];
+    /// Where objects live.
+    const BACKING: Backing = Backing::Document;
+    /// Which operations are served.
+    const OPERATIONS: Operations = Operations::ALL;
+    /// Changes are written to the audit trail.
+    const AUDITED: bool = true;
+
+    /// Rules across fields.
+    fn check(&self) -> FieldErrors {
+        FieldErrors::new()
+    }
+}
+
+impl<T: Resource> RefTarget for T
+where
+    T: UuidKeyed,
+{
+    const MODEL: &'static str = <T as Resource>::MODEL;
+    type Pk = uuid::Uuid;
+}
+
+/// Marks resources whose primary key is a UUID, which makes them targets of `Ref`.
+pub trait UuidKeyed {}
+
+type Decode = fn(Value) -> Result<Arc<dyn Any + Send + Sync>, serde_json::Error>;
+type Check = fn(Value) -> Result<FieldErrors, serde_json::Error>;
+
+/// The table made from a definition: everything the generic code needs to know.
+pub struct ResourceType {
+    /// See [`Resource::MODEL`].
+    pub model: &'static str,
+    /// See [`Resource::PATH`].
+    pub path: &'static str,
+    /// See [`Resource::SCHEMA`].
+    pub schema: &'static str,
+    /// See [`Resource::VERBOSE`].
+    pub verbose_name: &'static str,
+    /// See [`Resource::COMPONENT`].
+    pub component: &'static str,
+    /// See [`Resource::FAMILY`].
+    pub family: Option<Family>,
+    /// See [`Resource::PK`].
+    pub pk: &'static str,
+    /// See [`Resource::LOOKUP`].
+    pub lookup: &'static str,
+    /// See [`Resource::PARAM`].
+    pub param: &'static str,
+    /// See [`Resource::SEARCH`].
+    pub search: &'static [&'static str],
+    /// See [`Resource::ORDER`].
+    pub order: &'static str,
+    /// See [`Resource::UNIQUE`].
+    pub unique: &'static [&'static [&'static str]],
+    /// See [`Resource::POLICY_TARGET`].
+    pub policy_target: bool,
+    /// See [`Resource::OWNER`].
+    pub owner: Option<&'static str>,
+    /// See [`Resource::PERMISSIONS`].
+    pub permissions: &'static [&'static str],
+    /// See [`Resource::BACKING`].
+    pub backing: Backing,
+    /// See [`Resource::OPERATIONS`].
+    pub operations: Operations,
+    /// See [`Resource::AUDITED`].
+    pub audited: bool,
+    /// The fields in order of the definition.
+    pub fields: Vec<Field>,
+    /// Reads a document into the typed struct.
+    pub decode: Decode,
+    /// Runs [`Resource::check`] on a document.
+    pub check: Check,
+}
+
+impl ResourceType {
+    /// The table of a definition.
+    pub fn of<T: Resource>() -> Self {
+        let settings = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
+        let schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+        let required: Vec<&str> = schema
+            .get("required")
+            .and_then(Value::as_array)
+            .map(|list| list.iter().filter_map(Value::as_str).collect())
+            .unwrap_or_default();
+        let empty = Map::new();
+        let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
+        let fields = properties.iter().map(|(n, s)| Field::from_schema(n, s, required.contains(&n.as_str()))).collect();
+        Self {
+            model: T::MODEL,
+            path: T::PATH,
+            schema: T::SCHEMA,
+            verbose_name: T::VERBOSE,
+            component: T::COMPONENT,
+            family: T::FAMILY,
+            pk: T::PK,
+            lookup: T::LOOKUP,
+            param: T::PARAM,
+            search: T::SEARCH,
+            order: T::ORDER,
+            unique: T::UNIQUE,
+            policy_target: T::POLICY_TARGET,
+            owner: T::OWNER,
+            permissions: T::PERMISSIONS,
+            backing: T::BACKING,
+            operations: T::OPERATIONS,
+            audited: T::AUDITED,
+            fields,
+            decode: |value| Ok(Arc::new(serde_json::from_value::<T>(value)?)),
+            check: |value| Ok(serde_json::from_value::<T>(value)?.check()),
+        }
+    }
+
+    /// The part of the model before the dot.
+    pub fn app_label(&self) -> &'static str {
+        self.model.split_once('.').map_or(self.model, |(app, _)| app)
+    }
+
+    /// The part of the model after the dot.
+    pub fn model_name(&self) -> &'static str {
+        self.model.split_once('.').map_or(self.model, |(_, name)| name)
+    }
+
+    /// `app_label.codename`, e.g. `authentik_flows.view_flow` for `view`.
+    pub fn permission(&self, action: &str) -> String {
+        format!("{}.{action}_{}", self.app_label(), self.model_name())
+    }
+
+    /// All permissions of the model as `app_label.codename`.
+    pub fn all_permissions(&self) -> Vec<String> {
+        let mut all: Vec<String> = ["add", "change", "delete", "view"].iter().map(|a| self.permission(a)).collect();
+        all.extend(self.permissions.iter().map(|p| format!("{}.{p}", self.app_label())));
+        all
+    }
+
+    /// A field by name.
+    pub fn find_field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|f| f.name == name)
+    }
+
+    /// Whether a reference to `model` may point to this kind (its own model or its family's).
+    pub fn answers_to(&self, model: &str) -> bool {
+        self.model == model
+            || self.family.is_some_and(|f| f.model() == model)
+            || (self.policy_target && model == POLICY_TARGET)
+    }
+
+    /// The plural of the human name.
+    pub fn verbose_name_plural(&self) -> String {
+        match self.verbose_name.strip_suffix('y') {
+            Some(stem) if self.verbose_name.ends_with("olicy") => format!("{stem}ies"),
+            _ => format!("{}s", self.verbose_name),
+        }
+    }
+
+    /// Values of all fields that have a default, for POST and PUT.
+    pub fn defaults(&self) -> Map {
+        self.fields.iter().filter(|f| !f.required).map(|f| (f.name.clone(), f.default.clone())).collect()
+    }
+
+    /// Fields that may be used as filter and for ordering: scalars and references that are not secret.
+    pub fn filterable(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter().filter(|f| {
+            !f.write_only
+                && !matches!(f.kind, Kind::Object | Kind::Any)
+                && (!matches!(f.kind, Kind::List(_)) || f.reference.is_some())
+        })
+    }
+}
+
+/// The model name by which references name anything that policies can be bound to.
+pub const POLICY_TARGET: &str = "authentik_policies.policybindingmodel";
+
+/// All resource types of this build, in the order of the explicit lists that made it.
+pub struct Registry {
+    types: Vec<&'static ResourceType>,
+    by_model: BTreeMap<&'static str, &'static ResourceType>,
+}
+
+impl Registry {
+    /// A registry of these types. They live as long as the process.
+    pub fn new(types: Vec<ResourceType>) -> Self {
+        let types: Vec<&'static ResourceType> = types.into_iter().map(|t| &*Box::leak(Box::new(t))).collect();
+        let by_model = types.iter().map(|t| (t.model, *t)).collect();
+        Self { types, by_model }
+    }
+
+    /// Every type.
+    pub fn all(&self) -> impl Iterator<Item = &'static ResourceType> + '_ {
+        self.types.iter().copied()
+    }
+
+    /// The type of a model.
+    pub fn find(&self, model: &str) -> Option<&'static ResourceType> {
+        self.by_model.get(model).copied()
+    }
+
+    /// The types a reference to `model` may point to.
+    pub fn targets(&self, model: &str) -> Vec<&'static ResourceType> {
+        self.types.iter().copied().filter(|t| t.answers_to(model)).collect()
+    }
+
+    /// The kinds of a family.
+    pub fn family(&self, family: Family) -> Vec<&'static ResourceType> {
+        self.types.iter().copied().filter(|t| t.family == Some(family)).collect()
+    }
+}

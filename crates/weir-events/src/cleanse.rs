@@ -1,0 +1,30 @@
+//! Masks what must not be stored, by key name (platform.md §4).
+
+use serde_json::Value;
+
+/// What stands in place of a secret.
+pub const MASK: &str = "********************";
+
+const SECRET_PARTS: [&str; 7] = ["api", "token", "key", "secret", "pass", "signature", "http_cookie"];
+const CLEAR: [&str; 3] = ["auth_method", "auth_method_args", "authorized_application"];
+
+/// Replaces the values of keys that name a secret, at every depth.
+pub fn cleanse(value: Value) -> Value {
+    match value {
+        Value::Object(map) => Value::Object(
+            map.into_iter()
+                .map(|(key, value)| {
+                    let value = if is_secret(&key) && !value.is_null() { Value::from(MASK) } else { cleanse(value) };
+                    (key, value)
+                })
+                .collect(),
+        ),
+        Value::Array(items) => Value::Array(items.into_iter().map(cleanse).collect()),
+        other => other,
+    }
+}
+
+fn is_secret(key: &str) -> bool {
+    let key = key.to_lowercase();
+    !CLEAR.contains(&key.as_str()) && !key.contains("passing") && SECRET_PARTS.iter().any(|part| key.contains(part))
+}

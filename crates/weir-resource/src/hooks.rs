@@ -1,0 +1,121 @@
+//! Special behaviour beside a definition: checks that need the database, derived columns, read-only fields.
+
+use crate::{Site, Snapshot, Stored, Unit};
+use async_trait::async_trait;
+use std::{collections::BTreeMap, sync::Arc};
+use weir_core::{ApiError, Map};
+use weir_store::Val;
+
+/// What a presentation may look at.
+pub struct Presenting<'a> {
+    /// The site.
+    pub site: &'a Site,
+    /// The snapshot of the request.
+    pub snapshot: &'a Snapshot,
+    /// Query parameters of the request.
+    pub query: &'a [(String, String)],
+    /// The user who asks, when signed in.
+    pub user_id: Option<i64>,
+    /// Digest of the browser session that asks.
+    pub session: Option<&'a str>,
+    /// Scheme and host of the request, e.g. `https://id.example.org`.
+    pub base_url: &'a str,
+}
+
+impl Presenting<'_> {
+    /// A query parameter.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// A boolean query parameter.
+    pub fn flag(&self, name: &str, default: bool) -> bool {
+        match self.parameter(name) {
+            Some("true" | "True" | "1") => true,
+            Some("false" | "False" | "0") => false,
+            _ => default,
+        }
+    }
+}
+
+/// A piece of SQL with its values; `?` stands for the next value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// The text, with `?` for each value.
+    pub sql: String,
+    /// The values.
+    pub vals: Vec<Val>,
+}
+
+impl Condition {
+    /// A condition.
+    pub fn new(sql: impl Into<String>, vals: Vec<Val>) -> Self {
+        Self { sql: sql.into(), vals }
+    }
+}
+
+/// Optional behaviour of one kind of object.
+#[async_trait]
+pub trait Hooks: Send + Sync {
+    /// Checks and completes a document before it is written. `old` is absent on creation.
+    ///
+    /// # Errors
+    /// Refusals of the client's values.
+    async fn prepare(&self, _unit: &mut Unit<'_>, _old: Option<&Stored>, _new: &mut Map) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    /// Columns that the definition does not name (table-backed kinds).
+    fn columns(&self, _site: &Site, _old: Option<&Stored>, _new: &Map) -> Vec<(&'static str, Val)> {
+        Vec::new()
+    }
+
+    /// Runs after the row is written, in the same transaction.
+    ///
+    /// # Errors
+    /// Anything; the transaction is rolled back.
+    async fn written(&self, _unit: &mut Unit<'_>, _old: Option<&Stored>, _new: &Stored) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    /// Runs before a row is deleted, in the same transaction.
+    ///
+    /// # Errors
+    /// Anything; the transaction is rolled back.
+    async fn deleting(&self, _unit: &mut Unit<'_>, _old: &Stored) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    /// Adds read-only fields to a page of answers, `answers[i]` being the answer for `rows[i]`.
+    ///
+    /// # Errors
+    /// Those of the store.
+    async fn present(&self, _cx: &Presenting<'_>, _rows: &[Stored], _answers: &mut [Map]) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    /// A filter of its own (table-backed kinds): the condition for a query parameter, or none when the generic
+    /// filters should look at it.
+    ///
+    /// # Errors
+    /// 400 for a bad value.
+    fn filter(&self, _site: &Site, _name: &str, _value: &str) -> Result<Option<Condition>, ApiError> {
+        Ok(None)
+    }
+}
+
+/// Hooks by model; several may stand behind one model and run in order.
+#[derive(Clone, Default)]
+pub struct HookSet(BTreeMap<&'static str, Vec<Arc<dyn Hooks>>>);
+
+impl HookSet {
+    /// Adds hooks for a model.
+    pub fn add(&mut self, model: &'static str, hooks: Arc<dyn Hooks>) {
+        self.0.entry(model).or_default().push(hooks);
+    }
+
+    /// The hooks of a model.
+    pub fn of(&self, model: &str) -> Vec<Arc<dyn Hooks>> {
+        self.0.get(model).cloned().unwrap_or_default()
+    }
+}

@@ -1,0 +1,26 @@
+//! Objects of every resource type behind one interface: the configuration snapshot, the one write path (checks,
+//! references, uniqueness, revisions, audit), lists and `used_by`. Knows no HTTP and no kind of object by name.
+//!
+//! Start at [`Site`] (what the process shares), then [`Unit`] (one transaction's work).
+
+mod error;
+mod hooks;
+mod list;
+mod present;
+mod settings;
+mod site;
+mod snapshot;
+mod table;
+mod unit;
+mod used_by;
+
+pub use error::{store, store_at};
+pub use hooks::{Condition, HookSet, Hooks, Presenting};
+pub use list::{ListQuery, Page, Visible};
+pub use present::{AnyPolicy, AnyPolicyTarget, AnyStage, policy_target_uuid, present, present_one};
+pub use settings::Settings;
+pub use site::{Installation, Site, SiteParts};
+pub use snapshot::{Object, Snapshot};
+pub use table::TableRow;
+pub use unit::{Actor, Stored, Unit};
+pub use used_by::{UsedBy, used_by};

@@ -1,0 +1,429 @@
+//! Lists: filters, search, ordering and pages over documents in memory and over tables in SQL (flows.md §13).
+
+use crate::{Condition, Snapshot, Stored, Unit, store, table};
+use serde_json::{Value, json};
+use std::cmp::Ordering;
+use weir_core::{ApiError, Backing, Field, Kind, Map, ResourceType, TableDef, validate::check_kind};
+use weir_store::{Val, escape_like};
+
+/// Which objects the caller may see at all.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Visible {
+    /// Every one.
+    All,
+    /// Those whose owner field names this user, and those with these keys.
+    Some {
+        /// The caller.
+        owner: i64,
+        /// Keys with an object permission.
+        keys: Vec<String>,
+    },
+}
+
+/// The query parameters of a list.
+#[derive(Clone, Debug, Default)]
+pub struct ListQuery {
+    /// All parameters in order.
+    pub parameters: Vec<(String, String)>,
+}
+
+/// One page of objects and the numbers around it.
+pub struct Page {
+    /// The objects.
+    pub rows: Vec<Stored>,
+    /// All matches.
+    pub count: u64,
+    /// Number of this page, from 1.
+    pub current: u64,
+    /// Objects per page.
+    pub size: u64,
+}
+
+impl Page {
+    /// The page as the contract's paginated list.
+    pub fn body(&self, results: Vec<Map>) -> Value {
+        let total = self.count.div_ceil(self.size).max(1);
+        let start = if self.count == 0 { 0 } else { (self.current - 1) * self.size + 1 };
+        let end = if self.count == 0 { 0 } else { (self.current * self.size).min(self.count) };
+        json!({
+            "pagination": {
+                "next": if self.current < total { self.current + 1 } else { 0 },
+                "previous": self.current - 1,
+                "count": self.count,
+                "current": self.current,
+                "total_pages": total,
+                "start_index": start,
+                "end_index": end,
+            },
+            "results": results,
+            "autocomplete": {},
+        })
+    }
+}
+
+impl ListQuery {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().rev().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
+    }
+
+    /// The page asked for and its size.
+    ///
+    /// # Errors
+    /// 404 for a page number that is none.
+    pub fn page(&self, site: &Snapshot) -> Result<(u64, u64), ApiError> {
+        let invalid = || ApiError::NotFound("Invalid page.".to_owned());
+        let page = match self.get("page") {
+            Some(text) => text.parse::<u64>().ok().filter(|n| *n >= 1).ok_or_else(invalid)?,
+            None => 1,
+        };
+        let size = self.get("page_size").and_then(|t| t.parse::<u64>().ok()).filter(|n| *n > 0);
+        Ok((page, site.settings.page_size(size)))
+    }
+
+    fn search_words(&self) -> Vec<String> {
+        self.get("search").map(|s| s.split_whitespace().map(str::to_lowercase).collect()).unwrap_or_default()
+    }
+
+    /// Field and direction (true = descending) in order of importance.
+    fn ordering(&self, kind: &'static ResourceType) -> Vec<(&'static Field, bool)> {
+        let known = |text: &str| -> Vec<(&'static Field, bool)> {
+            text.split(',')
+                .filter_map(|part| {
+                    let part = part.trim();
+                    let (name, down) = part.strip_prefix('-').map_or((part, false), |n| (n, true));
+                    let field = kind.fields.iter().find(|f| f.name == name)?;
+                    let sortable = !field.write_only && !matches!(field.kind, Kind::List(_) | Kind::Object | Kind::Any);
+                    sortable.then_some((field, down))
+                })
+                .collect()
+        };
+        let asked = self.get("ordering").map(known).unwrap_or_default();
+        if asked.is_empty() { known(kind.order) } else { asked }
+    }
+
+    /// Filters on fields: field, look-up, value.
+    fn filters(&self, kind: &'static ResourceType) -> Vec<(&'static Field, &str, &str)> {
+        self.parameters
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .filter_map(|(name, value)| {
+                let (base, look_up) = name.split_once("__").unwrap_or((name.as_str(), "exact"));
+                let field = kind.filterable().find(|f| f.name == base)?;
+                Some((field, look_up, value.as_str()))
+            })
+            .collect()
+    }
+}
+
+/// Reads a filter's value in the field's type.
+///
+/// # Errors
+/// 400 under the parameter's name.
+fn filter_value(field: &Field, look_up: &str, value: &str) -> Result<Value, ApiError> {
+    if look_up == "isnull" {
+        return Ok(Value::Bool(["true", "True", "1"].contains(&value)));
+    }
+    let kind = match &field.kind {
+        Kind::List(item) => item,
+        kind => kind,
+    };
+    // A filter may look for the empty text and for texts that would not be accepted.
+    let kind = if matches!(kind, Kind::Text { .. }) {
+        &Kind::Text { blank: true, max: None, pattern: None, format: None }
+    } else {
+        kind
+    };
+    check_kind(kind, &Value::from(value)).map_err(|(text, code)| {
+        let text = match code {
+            "invalid_choice" => {
+                format!("Select a valid choice. {value} is not one of the available choices.")
+            }
+            "uuid" => "Enter a valid UUID.".to_owned(),
+            _ => text,
+        };
+        ApiError::field(&field.name, text)
+    })
+}
+
+impl Unit<'_> {
+    /// A page of objects of one kind.
+    ///
+    /// # Errors
+    /// 400 for a bad filter, 404 for a page beyond the end, those of the store.
+    pub async fn list(
+        &mut self,
+        kind: &'static ResourceType,
+        query: &ListQuery,
+        visible: &Visible,
+    ) -> Result<Page, ApiError> {
+        match kind.backing {
+            Backing::Document => list_documents(&self.snapshot, &[kind], query, visible),
+            Backing::Table(def) => self.list_table(kind, def, query, visible).await,
+        }
+    }
+
+    /// A page over several kinds of documents (`…/all/`).
+    ///
+    /// # Errors
+    /// As [`Unit::list`].
+    pub fn list_family(
+        &self,
+        kinds: &[&'static ResourceType],
+        query: &ListQuery,
+        visible: &Visible,
+    ) -> Result<Page, ApiError> {
+        list_documents(&self.snapshot, kinds, query, visible)
+    }
+
+    async fn list_table(
+        &mut self,
+        kind: &'static ResourceType,
+        def: &'static TableDef,
+        query: &ListQuery,
+        visible: &Visible,
+    ) -> Result<Page, ApiError> {
+        let (current, size) = query.page(&self.snapshot)?;
+        let mut wheres = Wheres::default();
+        if !def.only.is_empty() {
+            wheres.push(Condition::new(def.only, vec![]));
+        }
+        visible_condition(kind, def, visible, &mut wheres);
+        self.filter_conditions(kind, def, query, &mut wheres)?;
+        self.search_conditions(kind, query, &mut wheres);
+        let (where_sql, mut vals) = wheres.finish();
+        let count_sql = format!("SELECT COUNT(*) AS n FROM {}{where_sql}", def.table);
+        let row = self.tx.read_one(&count_sql, &vals).await.map_err(store)?;
+        let count = u64::try_from(row.map_or(Ok(0), |r| r.int("n")).map_err(store)?).unwrap_or(0);
+        if current > 1 && (current - 1).saturating_mul(size) >= count {
+            return Err(ApiError::NotFound("Invalid page.".to_owned()));
+        }
+        let mut order: Vec<String> = query
+            .ordering(kind)
+            .into_iter()
+            .filter(|(f, _)| !def.links.iter().any(|l| l.field == f.name))
+            .map(|(field, down)| format!("{}{}", table::column(&field.name), if down { " DESC" } else { "" }))
+            .collect();
+        // The key makes the order total, so that pages neither repeat nor skip.
+        order.push(def.pk.to_owned());
+        let sql = format!(
+            "SELECT * FROM {}{where_sql} ORDER BY {} LIMIT ${} OFFSET ${}",
+            def.table,
+            order.join(", "),
+            vals.len() + 1,
+            vals.len() + 2
+        );
+        vals.push(i64::try_from(size).unwrap_or(i64::MAX).into());
+        vals.push(i64::try_from((current - 1).saturating_mul(size)).unwrap_or(i64::MAX).into());
+        let rows = self.tx.read(&sql, &vals).await.map_err(store)?;
+        let rows = table::read_rows(self.site, Some(&mut self.tx), kind, def, rows).await?;
+        Ok(Page { rows: rows.into_iter().map(|r| r.stored).collect(), count, current, size })
+    }
+
+    fn filter_conditions(
+        &self,
+        kind: &'static ResourceType,
+        def: &TableDef,
+        query: &ListQuery,
+        wheres: &mut Wheres,
+    ) -> Result<(), ApiError> {
+        let hooks = self.site.hooks.of(kind.model);
+        let mut taken = Vec::new();
+        for (name, value) in query.parameters.iter().filter(|(_, v)| !v.is_empty()) {
+            for hook in &hooks {
+                if let Some(condition) = hook.filter(self.site, name, value)? {
+                    wheres.push(condition);
+                    taken.push(name.as_str());
+                }
+            }
+        }
+        let rest = ListQuery {
+            parameters: query.parameters.iter().filter(|(n, _)| !taken.contains(&n.as_str())).cloned().collect(),
+        };
+        for (field, look_up, text) in rest.filters(kind) {
+            let value = filter_value(field, look_up, text)?;
+            if let Some(link) = def.links.iter().find(|l| l.field == field.name) {
+                let other = if link.other_is_int { Val::Int(value.as_i64()) } else { Val::from(text) };
+                let sql = format!("{} IN (SELECT {} FROM {} WHERE {} = ?)", def.pk, link.own, link.table, link.other);
+                wheres.push(Condition::new(sql, vec![other]));
+                continue;
+            }
+            let column = table::column(&field.name);
+            let val = table::to_val(field, Some(&value));
+            let condition = match look_up {
+                "exact" => Condition::new(format!("{column} = ?"), vec![val]),
+                "gt" => Condition::new(format!("{column} > ?"), vec![val]),
+                "gte" => Condition::new(format!("{column} >= ?"), vec![val]),
+                "lt" => Condition::new(format!("{column} < ?"), vec![val]),
+                "lte" => Condition::new(format!("{column} <= ?"), vec![val]),
+                "isnull" if value == Value::Bool(true) => Condition::new(format!("{column} IS NULL"), vec![]),
+                "isnull" => Condition::new(format!("{column} IS NOT NULL"), vec![]),
+                "icontains" => Condition::new(
+                    self.site.db.dialect().like_ci(&column, "?"),
+                    vec![format!("%{}%", escape_like(text)).into()],
+                ),
+                _ => continue,
+            };
+            wheres.push(condition);
+        }
+        Ok(())
+    }
+
+    fn search_conditions(&self, kind: &ResourceType, query: &ListQuery, wheres: &mut Wheres) {
+        for word in query.search_words() {
+            let pattern = format!("%{}%", escape_like(&word));
+            let any: Vec<String> =
+                kind.search.iter().map(|f| self.site.db.dialect().like_ci(&table::column(f), "?")).collect();
+            let vals = vec![Val::from(pattern); any.len()];
+            if !any.is_empty() {
+                wheres.push(Condition::new(format!("({})", any.join(" OR ")), vals));
+            }
+        }
+    }
+}
+
+fn visible_condition(kind: &ResourceType, def: &TableDef, visible: &Visible, wheres: &mut Wheres) {
+    let Visible::Some { owner, keys } = visible else { return };
+    let mut any = Vec::new();
+    let mut vals = Vec::new();
+    if let Some(field) = kind.owner {
+        any.push(format!("{} = ?", table::column(field)));
+        vals.push(Val::from(*owner));
+    }
+    let keys: Vec<Val> = keys.iter().filter_map(|k| table::key(def, k)).collect();
+    if !keys.is_empty() {
+        any.push(format!("{} IN ({})", def.pk, vec!["?"; keys.len()].join(", ")));
+        vals.extend(keys);
+    }
+    let sql = if any.is_empty() { "1 = 0".to_owned() } else { format!("({})", any.join(" OR ")) };
+    wheres.push(Condition::new(sql, vals));
+}
+
+/// Conditions joined by AND, with numbered placeholders.
+#[derive(Default)]
+struct Wheres {
+    sql: Vec<String>,
+    vals: Vec<Val>,
+}
+
+impl Wheres {
+    fn push(&mut self, condition: Condition) {
+        let mut text = String::with_capacity(condition.sql.len() + 8);
+        let mut number = self.vals.len();
+        for character in condition.sql.chars() {
+            if character == '?' {
+                number += 1;
+                text.push_str(&format!("${number}"));
+            } else {
+                text.push(character);
+            }
+        }
+        self.sql.push(text);
+        self.vals.extend(condition.vals);
+    }
+
+    fn finish(self) -> (String, Vec<Val>) {
+        let sql = if self.sql.is_empty() { String::new() } else { format!(" WHERE {}", self.sql.join(" AND ")) };
+        (sql, self.vals)
+    }
+}
+
+fn list_documents(
+    snapshot: &Snapshot,
+    kinds: &[&'static ResourceType],
+    query: &ListQuery,
+    visible: &Visible,
+) -> Result<Page, ApiError> {
+    let (current, size) = query.page(snapshot)?;
+    let words = query.search_words();
+    let mut rows: Vec<Stored> = Vec::new();
+    for kind in kinds {
+        let mut filters = Vec::new();
+        for (field, look_up, text) in query.filters(kind) {
+            filters.push((field, look_up, filter_value(field, look_up, text)?));
+        }
+        let by_key = query
+            .get("pk")
+            .or_else(|| query.get(kind.pk))
+            .or_else(|| query.get(kind.param).filter(|_| kind.lookup == "pk"));
+        rows.extend(
+            snapshot
+                .of_model(kind.model)
+                .filter(|o| match visible {
+                    Visible::All => true,
+                    Visible::Some { owner, keys } => {
+                        keys.contains(&o.id.to_string())
+                            || kind.owner.is_some_and(|f| o.doc.get(f).and_then(Value::as_i64) == Some(*owner))
+                    }
+                })
+                .filter(|o| by_key.is_none_or(|key| o.id.to_string() == key.to_lowercase()))
+                .filter(|o| filters.iter().all(|(field, look_up, value)| matches(field, look_up, value, &o.doc)))
+                .filter(|o| found_by(kind, &words, &o.doc))
+                .map(|o| Stored::of(o)),
+        );
+    }
+    if let Some(first) = kinds.first() {
+        let ordering = query.ordering(first);
+        rows.sort_by(|a, b| {
+            ordering
+                .iter()
+                .map(|(field, down)| {
+                    let order = compare(a.doc.get(&field.name), b.doc.get(&field.name));
+                    if *down { order.reverse() } else { order }
+                })
+                .find(|o| *o != Ordering::Equal)
+                .unwrap_or_else(|| a.pk.cmp(&b.pk))
+        });
+    }
+    let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+    let skip = (current - 1).saturating_mul(size);
+    if current > 1 && skip >= count {
+        return Err(ApiError::NotFound("Invalid page.".to_owned()));
+    }
+    let take = usize::try_from(size).unwrap_or(usize::MAX);
+    let rows = rows.into_iter().skip(usize::try_from(skip).unwrap_or(usize::MAX)).take(take).collect();
+    Ok(Page { rows, count, current, size })
+}
+
+fn found_by(kind: &ResourceType, words: &[String], doc: &Map) -> bool {
+    words.iter().all(|word| {
+        kind.search.iter().any(|field| match doc.get(*field) {
+            Some(Value::String(text)) => text.to_lowercase().contains(word),
+            _ => false,
+        })
+    })
+}
+
+fn matches(field: &Field, look_up: &str, wanted: &Value, doc: &Map) -> bool {
+    let value = doc.get(&field.name).unwrap_or(&Value::Null);
+    match look_up {
+        "exact" => match value {
+            Value::Array(items) => items.contains(wanted),
+            value => value == wanted,
+        },
+        "isnull" => Value::Bool(value.is_null()) == *wanted,
+        "gt" => compare(Some(value), Some(wanted)) == Ordering::Greater,
+        "lt" => compare(Some(value), Some(wanted)) == Ordering::Less,
+        "gte" => compare(Some(value), Some(wanted)) != Ordering::Less,
+        "lte" => compare(Some(value), Some(wanted)) != Ordering::Greater,
+        "icontains" => {
+            let text = wanted.as_str().unwrap_or_default().to_lowercase();
+            value.as_str().is_some_and(|v| v.to_lowercase().contains(&text))
+        }
+        // A look-up the contract does not name is an unknown parameter.
+        _ => true,
+    }
+}
+
+fn compare(a: Option<&Value>, b: Option<&Value>) -> Ordering {
+    match (a, b) {
+        (Some(Value::String(a)), Some(Value::String(b))) => {
+            a.to_lowercase().cmp(&b.to_lowercase()).then_with(|| a.cmp(b))
+        }
+        (Some(Value::Number(a)), Some(Value::Number(b))) => {
+            a.as_f64().unwrap_or_default().total_cmp(&b.as_f64().unwrap_or_default())
+        }
+        (Some(Value::Bool(a)), Some(Value::Bool(b))) => a.cmp(b),
+        (Some(a), Some(b)) if a.is_null() != b.is_null() => b.is_null().cmp(&a.is_null()).reverse(),
+        _ => Ordering::Equal,
+    }
+}

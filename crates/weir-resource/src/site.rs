@@ -1,0 +1,216 @@
+//! What the whole process shares: database, registry, snapshot, clock, randomness, installation keys.
+
+use crate::{HookSet, Object, Settings, Snapshot};
+use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
+use serde_json::Value;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+use uuid::Uuid;
+use weir_core::{Clock, Map, Random, Registry};
+use weir_store::{Db, Durability, Row, StoreError, Tx};
+
+/// Values made once for an installation.
+#[derive(Clone)]
+pub struct Installation {
+    /// Public random identifier.
+    pub id: String,
+    /// Secret all signing keys are derived from.
+    pub secret: Vec<u8>,
+}
+
+/// The parts a [`Site`] is made of.
+pub struct SiteParts {
+    /// The database, migrated.
+    pub db: Db,
+    /// All resource types.
+    pub registry: Registry,
+    /// Special behaviour per kind.
+    pub hooks: HookSet,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The random source.
+    pub random: Arc<dyn Random>,
+}
+
+/// Shared state. Cheap to use behind an `Arc`.
+pub struct Site {
+    /// The database.
+    pub db: Db,
+    /// All resource types.
+    pub registry: Registry,
+    /// Special behaviour per kind.
+    pub hooks: HookSet,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The random source.
+    pub random: Arc<dyn Random>,
+    /// Keys of the installation.
+    pub installation: Installation,
+    snapshot: ArcSwap<Snapshot>,
+    /// Held from the first configuration write of a unit until its snapshot is in place, so that no writer of this
+    /// node works on a snapshot that lacks the write before.
+    pub(crate) writing: Arc<Mutex<()>>,
+}
+
+impl Site {
+    /// Opens the site: reads the installation keys (making them on first start) and the configuration.
+    ///
+    /// # Errors
+    /// When the database cannot be read or holds a document that does not fit its definition.
+    pub async fn open(parts: SiteParts) -> Result<Arc<Self>> {
+        let installation = installation(&parts.db, &*parts.random).await?;
+        let site = Self {
+            db: parts.db,
+            registry: parts.registry,
+            hooks: parts.hooks,
+            clock: parts.clock,
+            random: parts.random,
+            installation,
+            snapshot: ArcSwap::default(),
+            writing: Arc::new(Mutex::new(())),
+        };
+        site.reload().await?;
+        Ok(Arc::new(site))
+    }
+
+    /// The configuration now. Requests take it once and hold it to the end.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Reads all configuration anew.
+    ///
+    /// # Errors
+    /// As [`Site::open`].
+    pub async fn reload(&self) -> Result<()> {
+        // Revision first: a write in between is then read twice, never missed.
+        let revision = self.revision().await?;
+        let mut snapshot = Snapshot::default();
+        snapshot.revision = revision;
+        snapshot.settings = Arc::new(self.read_settings().await?);
+        for row in self.db.read("SELECT id, model, data, created, changed FROM object", &[]).await? {
+            if let Some(object) = self.decode(&row)? {
+                snapshot.put(Arc::new(object));
+            }
+        }
+        self.snapshot.store(Arc::new(snapshot));
+        Ok(())
+    }
+
+    /// Takes over what other nodes wrote since. Returns whether anything was new.
+    ///
+    /// # Errors
+    /// As [`Site::open`].
+    pub async fn catch_up(&self) -> Result<bool> {
+        let _writing = self.writing.lock().await;
+        self.catch_up_locked(None).await
+    }
+
+    pub(crate) async fn catch_up_locked(&self, tx: Option<&mut Tx>) -> Result<bool> {
+        let current = self.snapshot();
+        let sql = "SELECT r.id AS revision, r.object_id, o.id, o.model, o.data, o.created, o.changed \
+                   FROM object_revision r LEFT JOIN object o ON o.id = r.object_id WHERE r.id > $1 ORDER BY r.id";
+        let vals = [current.revision.into()];
+        let rows = match tx {
+            Some(tx) => tx.read(sql, &vals).await?,
+            None => self.db.read(sql, &vals).await?,
+        };
+        let Some(last) = rows.last() else { return Ok(false) };
+        let mut next = Snapshot::clone(&current);
+        next.revision = last.int("revision")?;
+        for row in &rows {
+            match row.opt_text("id")? {
+                Some(_) => {
+                    if let Some(object) = self.decode(row)? {
+                        next.put(Arc::new(object));
+                    }
+                }
+                None => {
+                    if let Ok(id) = Uuid::parse_str(&row.text("object_id")?) {
+                        next.remove(id);
+                    }
+                }
+            }
+        }
+        next.settings = Arc::new(self.read_settings().await?);
+        self.snapshot.store(Arc::new(next));
+        Ok(true)
+    }
+
+    /// Follows the writes of other nodes until the task is dropped: at once by notice, else every half second.
+    pub async fn follow(self: Arc<Self>) {
+        let mut notices = self.db.changes();
+        loop {
+            let wait = std::time::Duration::from_millis(500);
+            if tokio::time::timeout(wait, notices.changed()).await.is_ok_and(|r| r.is_err()) {
+                tokio::time::sleep(wait).await;
+            }
+            if let Err(error) = self.catch_up().await {
+                tracing::warn!(error = format!("{error:#}"), "configuration could not be followed");
+            }
+        }
+    }
+
+    pub(crate) fn publish(&self, snapshot: Arc<Snapshot>) {
+        self.snapshot.store(snapshot);
+    }
+
+    async fn revision(&self) -> Result<i64, StoreError> {
+        let row = self.db.read_one("SELECT MAX(id) AS revision FROM object_revision", &[]).await?;
+        Ok(row.map(|r| r.opt_int("revision")).transpose()?.flatten().unwrap_or(0))
+    }
+
+    async fn read_settings(&self) -> Result<Settings> {
+        let row = self.db.read_one("SELECT value FROM installation WHERE key = $1", &["settings".into()]).await?;
+        match row {
+            Some(row) => serde_json::from_str(&row.text("value")?).context("the stored settings cannot be read"),
+            None => Ok(Settings::default()),
+        }
+    }
+
+    /// A row of the document table; none when its model is not known to this build (an older or newer node's).
+    pub(crate) fn decode(&self, row: &Row) -> Result<Option<Object>> {
+        let (id, model) = (row.text("id")?, row.text("model")?);
+        let Some(kind) = self.registry.find(&model) else {
+            tracing::warn!(model, id, "object of a model this build does not know is left alone");
+            return Ok(None);
+        };
+        let stored: Map = match row.json("data")? {
+            Value::Object(map) => map,
+            _ => anyhow::bail!("object {id} is no JSON object"),
+        };
+        // Fields that are newer than the document take their default.
+        let mut doc = kind.defaults();
+        doc.extend(stored);
+        let object = Object::new(kind, Uuid::parse_str(&id)?, doc, row.time("created")?, row.time("changed")?)
+            .with_context(|| format!("{model} {id} does not fit its definition"))?;
+        Ok(Some(object))
+    }
+}
+
+/// Reads or makes the installation's identifier and secret.
+async fn installation(db: &Db, random: &dyn Random) -> Result<Installation> {
+    let mut tx = db.tx();
+    tx.set_durability(Durability::Full);
+    let mut values = [("install_id", random.uuid().to_string()), ("secret_key", random.text(86))];
+    for (key, value) in &mut values {
+        let found = tx.read_one("SELECT value FROM installation WHERE key = $1", &[(*key).into()]).await?;
+        if let Some(row) = found {
+            *value = row.text("value")?;
+            continue;
+        }
+        tx.write(
+            "INSERT INTO installation (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING",
+            &[(*key).into(), value.clone().into()],
+        )
+        .await?;
+        // Another node may have been first.
+        if let Some(row) = tx.read_one("SELECT value FROM installation WHERE key = $1", &[(*key).into()]).await? {
+            *value = row.text("value")?;
+        }
+    }
+    tx.commit().await?;
+    let [(_, id), (_, secret)] = values;
+    Ok(Installation { id, secret: secret.into_bytes() })
+}

@@ -1,0 +1,663 @@
+//! One request's work: a transaction, a view of the configuration that includes its own writes, and the audit trail.
+
+use crate::{Object, Site, Snapshot, TableRow, store, table};
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, sync::Arc};
+use tokio::sync::OwnedMutexGuard;
+use uuid::Uuid;
+use weir_core::{
+    ApiError, Backing, Field, FieldErrors, Map, OnDelete, ResourceType, TableDef,
+    validate::{self, Mode},
+};
+use weir_events::{Event, MASK, Origin, action};
+use weir_store::{Tx, Val};
+
+/// Who is behind the work.
+#[derive(Clone, Debug, Default)]
+pub struct Actor {
+    /// For the audit trail.
+    pub origin: Origin,
+    /// The acting user, when signed in.
+    pub user_id: Option<i64>,
+    /// The request's id.
+    pub request_id: String,
+}
+
+impl Actor {
+    /// Weir itself.
+    pub fn system() -> Self {
+        Self { origin: Origin::system(), ..Self::default() }
+    }
+}
+
+/// An object as it is kept.
+#[derive(Clone)]
+pub struct Stored {
+    /// Its kind.
+    pub kind: &'static ResourceType,
+    /// Its key as text.
+    pub pk: String,
+    /// All fields, without the key.
+    pub doc: Map,
+}
+
+impl Stored {
+    /// The document of a snapshot object.
+    pub fn of(object: &Object) -> Self {
+        Self { kind: object.kind, pk: object.id.to_string(), doc: object.doc.clone() }
+    }
+
+    /// The key as it stands in answers.
+    pub fn pk_value(&self) -> Value {
+        match self.kind.backing {
+            Backing::Table(def) if def.pk_is_int => self.pk.parse::<i64>().map_or(Value::Null, Value::from),
+            _ => Value::from(self.pk.clone()),
+        }
+    }
+
+    /// The key as a number; 0 when it is none.
+    pub fn int_pk(&self) -> i64 {
+        self.pk.parse().unwrap_or_default()
+    }
+
+    /// A text field, empty when absent.
+    pub fn text(&self, field: &str) -> &str {
+        self.doc.get(field).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// What people call the object.
+    pub fn name(&self) -> String {
+        ["name", "slug", "identifier", "username", "domain"]
+            .iter()
+            .find_map(|f| self.doc.get(*f).and_then(Value::as_str).filter(|t| !t.is_empty()))
+            .map_or_else(|| format!("{} {}", self.kind.verbose_name, self.pk), str::to_owned)
+    }
+}
+
+/// A transaction with everything that must happen together. Dropped without [`Unit::commit`], nothing happened.
+pub struct Unit<'a> {
+    /// The site.
+    pub site: &'a Site,
+    /// The transaction.
+    pub tx: Tx,
+    /// Configuration including this unit's own writes.
+    pub snapshot: Arc<Snapshot>,
+    /// Who acts.
+    pub actor: Actor,
+    writing: Option<OwnedMutexGuard<()>>,
+}
+
+impl<'a> Unit<'a> {
+    /// Begins; nothing is locked before the first write.
+    pub fn new(site: &'a Site, actor: Actor) -> Self {
+        Self { site, tx: site.db.tx(), snapshot: site.snapshot(), actor, writing: None }
+    }
+
+    /// Makes everything durable, then visible on this node.
+    ///
+    /// # Errors
+    /// Those of the store; nothing happened then.
+    pub async fn commit(mut self) -> Result<(), ApiError> {
+        let published = self.writing.is_some();
+        if published {
+            self.tx.notify_configuration(self.snapshot.revision).await.map_err(store)?;
+        }
+        self.tx.commit().await.map_err(store)?;
+        if published {
+            self.site.publish(self.snapshot);
+        }
+        Ok(())
+    }
+
+    /// Undoes everything.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn rollback(self) -> Result<(), ApiError> {
+        self.tx.rollback().await.map_err(store)
+    }
+
+    /// Takes the right to write configuration, and the newest state of it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn lock_configuration(&mut self) -> Result<(), ApiError> {
+        if self.writing.is_some() {
+            return Ok(());
+        }
+        // Connection first: whoever holds the mutex then never waits for the one writer connection of SQLite.
+        self.tx.begin_write().await.map_err(store)?;
+        let guard = Arc::clone(&self.site.writing).lock_owned().await;
+        self.tx.lock_configuration().await.map_err(store)?;
+        self.site.catch_up_locked(Some(&mut self.tx)).await?;
+        self.snapshot = self.site.snapshot();
+        self.writing = Some(guard);
+        Ok(())
+    }
+
+    /// Writes an event in this transaction.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn event(&mut self, event: Event) -> Result<(), ApiError> {
+        let retention = self.snapshot.settings.retention();
+        let now = self.site.clock.now();
+        weir_events::record(&mut self.tx, &*self.site.random, now, retention, &self.actor.origin, event)
+            .await
+            .map_err(store)?;
+        Ok(())
+    }
+
+    /// An object by key.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn find(&mut self, kind: &'static ResourceType, pk: &str) -> Result<Option<Stored>, ApiError> {
+        match kind.backing {
+            Backing::Document => {
+                let Ok(id) = Uuid::parse_str(pk) else { return Ok(None) };
+                Ok(self.snapshot.find_kind(kind.model, id).map(|o| Stored::of(o)))
+            }
+            Backing::Table(def) => Ok(self.find_row(kind, def.pk, pk).await?.map(|r| r.stored)),
+        }
+    }
+
+    /// An object by the field that addresses it in URLs.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn look_up(&mut self, kind: &'static ResourceType, address: &str) -> Result<Option<Stored>, ApiError> {
+        if kind.lookup == "pk" {
+            return self.find(kind, address).await;
+        }
+        match kind.backing {
+            Backing::Document => Ok(self.snapshot.by_unique(kind.model, kind.lookup, address).map(|o| Stored::of(o))),
+            Backing::Table(_) => Ok(self.find_row(kind, kind.lookup, address).await?.map(|r| r.stored)),
+        }
+    }
+
+    /// A row of a table-backed kind by a column; for kinds with documents always none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn find_row(
+        &mut self,
+        kind: &'static ResourceType,
+        by: &str,
+        value: &str,
+    ) -> Result<Option<TableRow>, ApiError> {
+        let Backing::Table(def) = kind.backing else { return Ok(None) };
+        let value = if by == def.pk {
+            match table::key(def, value) {
+                Some(key) => key,
+                None => return Ok(None),
+            }
+        } else {
+            Val::from(value)
+        };
+        table::find(self.site, &mut self.tx, kind, def, by, value).await
+    }
+
+    /// Creates an object from a client's body. `pk` is given by imports only.
+    ///
+    /// # Errors
+    /// Refusals of the body; those of the store.
+    pub async fn create(
+        &mut self,
+        kind: &'static ResourceType,
+        body: &Map,
+        pk: Option<String>,
+    ) -> Result<Stored, ApiError> {
+        self.begin(kind).await?;
+        let merged = validate::merge(kind, None, body, Mode::Create);
+        self.save(kind, None, merged, pk).await
+    }
+
+    /// Changes an object by a client's body.
+    ///
+    /// # Errors
+    /// 404 when it is gone; refusals of the body; those of the store.
+    pub async fn update(
+        &mut self,
+        kind: &'static ResourceType,
+        pk: &str,
+        body: &Map,
+        mode: Mode,
+    ) -> Result<Stored, ApiError> {
+        self.begin(kind).await?;
+        // Read again inside the transaction: what the caller saw may have changed since.
+        let old = self.find(kind, pk).await?.ok_or_else(ApiError::not_found)?;
+        let merged = validate::merge(kind, Some(&old.doc), body, mode);
+        self.save(kind, Some(old), merged, None).await
+    }
+
+    /// Changes fields on behalf of the server, read-only ones included.
+    ///
+    /// # Errors
+    /// As [`Unit::update`].
+    pub async fn set(&mut self, kind: &'static ResourceType, pk: &str, fields: Map) -> Result<Stored, ApiError> {
+        self.begin(kind).await?;
+        let old = self.find(kind, pk).await?.ok_or_else(ApiError::not_found)?;
+        let mut doc = old.doc.clone();
+        doc.extend(fields);
+        self.save(kind, Some(old), Ok(doc), None).await
+    }
+
+    async fn begin(&mut self, kind: &'static ResourceType) -> Result<(), ApiError> {
+        match kind.backing {
+            Backing::Document => self.lock_configuration().await,
+            Backing::Table(_) => self.tx.begin_write().await.map_err(store),
+        }
+    }
+
+    async fn save(
+        &mut self,
+        kind: &'static ResourceType,
+        old: Option<Stored>,
+        merged: Result<Map, FieldErrors>,
+        pk: Option<String>,
+    ) -> Result<Stored, ApiError> {
+        let mut doc = merged?;
+        self.check_references(kind, &mut doc).await?;
+        for hooks in self.site.hooks.of(kind.model) {
+            hooks.prepare(self, old.as_ref(), &mut doc).await?;
+        }
+        let refused = (kind.check)(Value::Object(doc.clone()))
+            .map_err(|error| ApiError::BadRequest(format!("The body does not fit: {error}.")))?;
+        refused.into_result()?;
+        self.check_unique(kind, old.as_ref(), &doc).await?;
+        let stored = match kind.backing {
+            Backing::Document => self.write_document(kind, old.as_ref(), pk, doc).await?,
+            Backing::Table(def) => self.write_table(kind, def, old.as_ref(), pk, doc).await?,
+        };
+        for hooks in self.site.hooks.of(kind.model) {
+            hooks.written(self, old.as_ref(), &stored).await?;
+        }
+        self.audit(old.as_ref(), Some(&stored)).await?;
+        Ok(stored)
+    }
+
+    async fn write_table(
+        &mut self,
+        kind: &'static ResourceType,
+        def: &'static TableDef,
+        old: Option<&Stored>,
+        pk: Option<String>,
+        doc: Map,
+    ) -> Result<Stored, ApiError> {
+        let mut extra = Vec::new();
+        for hooks in self.site.hooks.of(kind.model) {
+            extra.extend(hooks.columns(self.site, old, &doc));
+        }
+        let pk = match (old, pk) {
+            (None, None) if !def.pk_is_int => Some(self.site.random.uuid().to_string()),
+            (_, pk) => pk,
+        };
+        let pk = table::write(&mut self.tx, kind, def, old, pk.as_deref(), &doc, extra).await?;
+        Ok(Stored { kind, pk, doc })
+    }
+
+    async fn write_document(
+        &mut self,
+        kind: &'static ResourceType,
+        old: Option<&Stored>,
+        pk: Option<String>,
+        doc: Map,
+    ) -> Result<Stored, ApiError> {
+        let now = self.site.clock.now();
+        let id = match (old, pk) {
+            (Some(old), _) => old.pk.clone(),
+            (None, Some(pk)) => {
+                Uuid::parse_str(&pk).map_err(|_| ApiError::field(kind.pk, "Must be a valid UUID."))?.to_string()
+            }
+            (None, None) => self.site.random.uuid().to_string(),
+        };
+        let uuid = Uuid::parse_str(&id).map_err(anyhow::Error::new)?;
+        let created = self.snapshot.find(uuid).map_or(now, |o| o.created);
+        let object = Object::new(kind, uuid, doc.clone(), created, now).map_err(anyhow::Error::new)?;
+        let text = Value::Object(doc.clone());
+        if old.is_some() {
+            let sql = "UPDATE object SET data = $1, changed = $2 WHERE id = $3";
+            self.tx.write(sql, &[text.into(), now.into(), id.clone().into()]).await.map_err(store)?;
+            for sql in ["DELETE FROM object_ref WHERE from_id = $1", "DELETE FROM object_unique WHERE id = $1"] {
+                self.tx.write(sql, &[id.clone().into()]).await.map_err(store)?;
+            }
+        } else {
+            let sql = "INSERT INTO object (id, model, data, created, changed) VALUES ($1, $2, $3, $4, $4)";
+            let vals = [id.clone().into(), kind.model.into(), text.into(), now.into()];
+            self.tx.write(sql, &vals).await.map_err(store)?;
+        }
+        self.write_indexes(&object).await?;
+        self.revise(kind, &id, if old.is_some() { "update" } else { "create" }, old).await?;
+        Arc::make_mut(&mut self.snapshot).put(Arc::new(object));
+        Ok(Stored { kind, pk: id, doc })
+    }
+
+    async fn write_indexes(&mut self, object: &Object) -> Result<(), ApiError> {
+        let id = object.id.to_string();
+        let mut seen = BTreeSet::new();
+        for (field, target) in object.references() {
+            let Some(reference) = object.kind.find_field(field).and_then(|f| f.reference.as_ref()) else { continue };
+            if seen.insert((field, target.clone())) {
+                let sql =
+                    "INSERT INTO object_ref (from_id, field, to_model, to_id, on_delete) VALUES ($1, $2, $3, $4, $5)";
+                let vals = [
+                    id.clone().into(),
+                    field.into(),
+                    reference.model.clone().into(),
+                    target.into(),
+                    reference.on_delete.as_str().into(),
+                ];
+                self.tx.write(sql, &vals).await.map_err(store)?;
+            }
+        }
+        for set in object.kind.unique {
+            if let Some(value) = unique_value(&object.doc, set) {
+                let sql = "INSERT INTO object_unique (model, key, value, id) VALUES ($1, $2, $3, $4)";
+                let vals =
+                    [unique_scope(object.kind, set).into(), set.join(",").into(), value.into(), id.clone().into()];
+                self.tx.write(sql, &vals).await.map_err(store)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the document as it was, and counts the revision that other nodes follow.
+    async fn revise(
+        &mut self,
+        kind: &ResourceType,
+        id: &str,
+        what: &str,
+        old: Option<&Stored>,
+    ) -> Result<(), ApiError> {
+        let sql = "INSERT INTO object_revision (object_id, model, action, data, actor, request_id, created) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id";
+        let vals: [Val; 7] = [
+            id.into(),
+            kind.model.into(),
+            what.into(),
+            old.map(|o| Value::Object(o.doc.clone()).to_string()).into(),
+            Some(self.actor.origin.user.to_string()).into(),
+            Some(self.actor.request_id.clone()).into(),
+            self.site.clock.now().into(),
+        ];
+        let rows = self.tx.write_returning(sql, &vals).await.map_err(store)?;
+        let row = rows.first().ok_or_else(|| anyhow::anyhow!("a revision got no number"))?;
+        Arc::make_mut(&mut self.snapshot).revision = row.int("id").map_err(store)?;
+        Ok(())
+    }
+
+    /// Deletes an object and carries out the rules of those that refer to it.
+    ///
+    /// # Errors
+    /// 404 when it is gone; those of the store.
+    pub async fn delete(&mut self, kind: &'static ResourceType, pk: &str) -> Result<(), ApiError> {
+        self.lock_configuration().await?;
+        let mut pending = vec![(kind, pk.to_owned())];
+        let mut deleted = BTreeSet::new();
+        // A list, not recursion: chains of references may be long.
+        while let Some((kind, pk)) = pending.pop() {
+            if !deleted.insert(pk.clone()) {
+                continue;
+            }
+            let Some(old) = self.find(kind, &pk).await? else {
+                if deleted.len() == 1 {
+                    return Err(ApiError::not_found());
+                }
+                continue;
+            };
+            for hooks in self.site.hooks.of(kind.model) {
+                hooks.deleting(self, &old).await?;
+            }
+            let referring: Vec<(Arc<Object>, &'static str)> =
+                self.snapshot.referring(&pk).map(|(o, f)| (Arc::clone(o), f)).collect();
+            for (object, field) in referring {
+                let rule = object.kind.find_field(field).and_then(|f| f.reference.as_ref()).map(|r| r.on_delete);
+                match rule {
+                    Some(OnDelete::Cascade) => pending.push((object.kind, object.id.to_string())),
+                    Some(rule) => self.forget(&object, field, &pk, rule).await?,
+                    None => {}
+                }
+            }
+            self.remove(&old).await?;
+            self.audit(Some(&old), None).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes a deleted key out of a referring document.
+    async fn forget(&mut self, object: &Object, field: &str, pk: &str, rule: OnDelete) -> Result<(), ApiError> {
+        // Read again: an earlier step of this deletion may have changed it.
+        let Some(object) = self.snapshot.find(object.id).cloned() else { return Ok(()) };
+        let mut doc = object.doc.clone();
+        match doc.get_mut(field) {
+            Some(Value::Array(items)) if rule == OnDelete::Drop => {
+                items.retain(|v| v.as_str() != Some(pk) && v.to_string() != pk);
+            }
+            Some(value) => *value = Value::Null,
+            None => return Ok(()),
+        }
+        let old = Stored::of(&object);
+        self.write_document(object.kind, Some(&old), None, doc).await?;
+        Ok(())
+    }
+
+    async fn remove(&mut self, old: &Stored) -> Result<(), ApiError> {
+        match old.kind.backing {
+            Backing::Document => {
+                for sql in [
+                    "DELETE FROM object_ref WHERE from_id = $1",
+                    "DELETE FROM object_unique WHERE id = $1",
+                    "DELETE FROM object WHERE id = $1",
+                ] {
+                    self.tx.write(sql, &[old.pk.clone().into()]).await.map_err(store)?;
+                }
+                self.revise(old.kind, &old.pk, "delete", Some(old)).await?;
+                if let Ok(id) = Uuid::parse_str(&old.pk) {
+                    Arc::make_mut(&mut self.snapshot).remove(id);
+                }
+            }
+            Backing::Table(def) => {
+                let sql = format!("DELETE FROM {} WHERE {} = $1", def.table, def.pk);
+                let key = table::key(def, &old.pk).ok_or_else(ApiError::not_found)?;
+                self.tx.write(&sql, &[key]).await.map_err(store)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses references to nothing; a policy-binding UUID becomes the object's own key.
+    async fn check_references(&mut self, kind: &'static ResourceType, doc: &mut Map) -> Result<(), ApiError> {
+        let mut errors = FieldErrors::new();
+        for field in kind.fields.iter().filter(|f| f.reference.is_some() && !f.read_only) {
+            let Some(value) = doc.get(&field.name).filter(|v| !v.is_null()).cloned() else { continue };
+            let values = match &value {
+                Value::Array(items) => items.clone(),
+                one => vec![one.clone()],
+            };
+            let mut resolved = Vec::with_capacity(values.len());
+            let missing = self.resolve(field, &values, &mut resolved).await?;
+            for value in missing {
+                errors.add(&field.name, validate::invalid_pk(&value), "does_not_exist");
+            }
+            let new = if value.is_array() { Value::Array(resolved) } else { resolved.pop().unwrap_or(Value::Null) };
+            doc.insert(field.name.clone(), new);
+        }
+        errors.into_result()
+    }
+
+    /// Splits references into those that exist (normalised, each once) and those that do not.
+    async fn resolve(
+        &mut self,
+        field: &Field,
+        values: &[Value],
+        resolved: &mut Vec<Value>,
+    ) -> Result<Vec<Value>, ApiError> {
+        let Some(reference) = &field.reference else { return Ok(Vec::new()) };
+        let targets = self.site.registry.targets(&reference.model);
+        let mut missing = Vec::new();
+        let table = targets.iter().find_map(|t| match t.backing {
+            Backing::Table(def) => Some(def),
+            Backing::Document => None,
+        });
+        let in_table = match table {
+            Some(def) => self.existing(def, values).await?,
+            None => BTreeSet::new(),
+        };
+        for value in values {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let found = Uuid::parse_str(&text).ok().and_then(|id| {
+                self.snapshot
+                    .find(id)
+                    .filter(|o| o.kind.answers_to(&reference.model))
+                    .or_else(|| self.snapshot.policy_target(id).filter(|o| o.kind.answers_to(&reference.model)))
+                    .map(|o| Value::from(o.id.to_string()))
+            });
+            match found.or_else(|| in_table.contains(&text).then(|| value.clone())) {
+                Some(found) if resolved.contains(&found) => {}
+                Some(found) => resolved.push(found),
+                None => missing.push(value.clone()),
+            }
+        }
+        Ok(missing)
+    }
+
+    async fn existing(&mut self, def: &TableDef, values: &[Value]) -> Result<BTreeSet<String>, ApiError> {
+        let keys: Vec<Val> = values
+            .iter()
+            .filter_map(|v| table::key(def, &v.as_str().map_or_else(|| v.to_string(), str::to_owned)))
+            .collect();
+        let mut found = BTreeSet::new();
+        for part in keys.chunks(500) {
+            let marks: Vec<String> = (1..=part.len()).map(|i| format!("${i}")).collect();
+            let sql = format!("SELECT {pk} FROM {} WHERE {pk} IN ({})", def.table, marks.join(", "), pk = def.pk);
+            for row in self.tx.read(&sql, part).await.map_err(store)? {
+                found.insert(if def.pk_is_int {
+                    row.int(def.pk).map_err(store)?.to_string()
+                } else {
+                    row.text(def.pk).map_err(store)?
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    async fn check_unique(
+        &mut self,
+        kind: &'static ResourceType,
+        old: Option<&Stored>,
+        doc: &Map,
+    ) -> Result<(), ApiError> {
+        let mut errors = FieldErrors::new();
+        for set in kind.unique {
+            let Some(value) = unique_value(doc, set) else { continue };
+            if old.is_some_and(|o| unique_value(&o.doc, set).as_deref() == Some(value.as_str())) {
+                continue;
+            }
+            if self.is_taken(kind, set, doc, &value).await? {
+                match set {
+                    [field] => errors.add(
+                        field,
+                        format!("{} with this {} already exists.", kind.verbose_name, field.replace('_', " ")),
+                        "unique",
+                    ),
+                    _ => errors.add(
+                        FieldErrors::GENERAL,
+                        format!("The fields {} must make a unique set.", set.join(", ")),
+                        "unique",
+                    ),
+                }
+            }
+        }
+        errors.into_result()
+    }
+
+    async fn is_taken(
+        &mut self,
+        kind: &'static ResourceType,
+        set: &[&'static str],
+        doc: &Map,
+        value: &str,
+    ) -> Result<bool, ApiError> {
+        match kind.backing {
+            Backing::Document => {
+                let sql = "SELECT id FROM object_unique WHERE model = $1 AND key = $2 AND value = $3";
+                let vals = [unique_scope(kind, set).into(), set.join(",").into(), value.into()];
+                Ok(self.tx.read_one(sql, &vals).await.map_err(store)?.is_some())
+            }
+            Backing::Table(def) => {
+                let wheres: Vec<String> =
+                    set.iter().enumerate().map(|(i, f)| format!("{} = ${}", table::column(f), i + 1)).collect();
+                let vals: Vec<Val> =
+                    set.iter().filter_map(|f| Some(table::to_val(kind.find_field(f)?, doc.get(*f)))).collect();
+                let sql = format!("SELECT {} FROM {} WHERE {}", def.pk, def.table, wheres.join(" AND "));
+                Ok(self.tx.read_one(&sql, &vals).await.map_err(store)?.is_some())
+            }
+        }
+    }
+
+    /// `model_created`, `model_updated` with the difference, `model_deleted`.
+    async fn audit(&mut self, old: Option<&Stored>, new: Option<&Stored>) -> Result<(), ApiError> {
+        let Some(subject) = new.or(old).filter(|s| s.kind.audited) else { return Ok(()) };
+        let mut context = json!({"model": {
+            "app": subject.kind.app_label(),
+            "model_name": subject.kind.model_name(),
+            "pk": subject.pk.replace('-', ""),
+            "name": subject.name(),
+        }});
+        let what = match (old, new) {
+            (None, _) => action::MODEL_CREATED,
+            (Some(_), None) => action::MODEL_DELETED,
+            (Some(old), Some(new)) => {
+                let diff = difference(old, new);
+                if diff.is_empty() {
+                    return Ok(());
+                }
+                if let Some(context) = context.as_object_mut() {
+                    context.insert("diff".to_owned(), Value::Object(diff));
+                }
+                action::MODEL_UPDATED
+            }
+        };
+        self.event(Event::new(what, subject.kind.app_label(), context)).await
+    }
+}
+
+/// `{field: {previous_value, new_value}}`; secrets are masked by type.
+fn difference(old: &Stored, new: &Stored) -> Map {
+    let mut diff = Map::new();
+    for field in &new.kind.fields {
+        let (before, after) = (old.doc.get(&field.name), new.doc.get(&field.name));
+        if before == after {
+            continue;
+        }
+        let shown = |value: Option<&Value>| match value {
+            Some(v) if !field.write_only => v.clone(),
+            Some(_) => Value::from(MASK),
+            None => Value::Null,
+        };
+        diff.insert(field.name.clone(), json!({"previous_value": shown(before), "new_value": shown(after)}));
+    }
+    diff
+}
+
+/// The joined value of a unique set; none when a part is null, because nulls never collide.
+fn unique_value(doc: &Map, set: &[&str]) -> Option<String> {
+    let parts: Option<Vec<String>> = set
+        .iter()
+        .map(|field| match doc.get(*field) {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(other) => Some(other.to_string()),
+        })
+        .collect();
+    parts.map(|p| p.join("\u{1f}"))
+}
+
+/// Names of stages and policies are unique over all kinds of the family.
+fn unique_scope(kind: &ResourceType, set: &[&str]) -> &'static str {
+    match kind.family {
+        Some(family) if set == ["name"] => family.model(),
+        _ => kind.model,
+    }
+}
