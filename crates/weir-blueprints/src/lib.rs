@@ -1,1 +1,21 @@
-//! Placeholder.
+//! Blueprints: desired configuration as YAML.
+//!
+//! `format` reads a text into a typed document, `tags` gives its tags their values, `entry` evaluates entry after
+//! entry. `writer` makes such texts, `discover` finds them on disk, `shipped` holds those that come with the program.
+//!
+//! Start reading in `format`.
+
+pub mod discover;
+pub mod entry;
+pub mod error;
+pub mod format;
+pub mod limits;
+pub mod shipped;
+pub mod tags;
+pub mod writer;
+pub mod yaml;
+
+pub use entry::{Evaluation, ResolvedEntry, ResolvedPermission, State, layered_context};
+pub use error::{BlueprintError, Problem};
+pub use format::{Document, Entry, Metadata};
+pub use tags::{Resolver, Source};

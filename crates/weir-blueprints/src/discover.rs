@@ -1,0 +1,1 @@
+//! Finds blueprints on disk.

@@ -1,0 +1,1 @@
+//! The blueprints that come with the program.
