@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use sqlx::AssertSqlSafe;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     DatabaseUrl, DbSettings, Dialect, Row, StoreError, Tx, Val, migrate, migrate::MigrationState, postgres::Postgres,
@@ -17,6 +17,7 @@ pub struct Db(Arc<Inner>);
 struct Inner {
     backend: Backend,
     changes: watch::Sender<i64>,
+    jobs: Notify,
 }
 
 pub(crate) enum Backend {
@@ -39,7 +40,7 @@ impl Db {
             DatabaseUrl::Temporary => Backend::Sqlite(Sqlite::open_temporary(settings).await?),
             DatabaseUrl::Postgres(url) => Backend::Postgres(Postgres::open(url, settings, changes.clone()).await?),
         };
-        Ok(Self(Arc::new(Inner { backend, changes })))
+        Ok(Self(Arc::new(Inner { backend, changes, jobs: Notify::new() })))
     }
 
     pub(crate) fn backend(&self) -> &Backend {
@@ -71,11 +72,7 @@ impl Db {
             }
             Backend::Postgres(postgres) => {
                 let run = || val::bind(sqlx::query(AssertSqlSafe(sql)), vals).persistent(postgres.persistent);
-                let rows = match run().fetch_all(&postgres.pool).await {
-                    // After a restart of the server the pool still holds dead connections; a read may ask again.
-                    Err(error) if is_lost_connection(&error) => run().fetch_all(&postgres.pool).await?,
-                    other => other?,
-                };
+                let rows = postgres.on_live_connection(async || run().fetch_all(&postgres.pool).await).await?;
                 Ok(rows.into_iter().map(Row::from).collect())
             }
         }
@@ -116,6 +113,14 @@ impl Db {
         self.0.changes.send_modify(|latest| *latest = revision.max(*latest));
     }
 
+    pub(crate) fn wake_jobs(&self) {
+        self.0.jobs.notify_one();
+    }
+
+    pub(crate) async fn jobs_woken(&self) {
+        self.0.jobs.notified().await;
+    }
+
     /// Periodic care, about once an hour: refreshes the planner's statistics on SQLite.
     pub async fn maintain(&self) -> Result<(), StoreError> {
         if let Backend::Sqlite(sqlite) = self.backend() {
@@ -148,13 +153,5 @@ impl Db {
             Backend::Sqlite(sqlite) => sqlite.wal.syncs.load(std::sync::atomic::Ordering::Relaxed),
             Backend::Postgres(_) => 0,
         }
-    }
-}
-
-fn is_lost_connection(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
-        sqlx::Error::Database(cause) => cause.code().is_some_and(|code| code.starts_with("57P")),
-        _ => false,
     }
 }

@@ -7,6 +7,7 @@
 mod db;
 pub mod dialect;
 mod error;
+pub mod jobs;
 mod migrate;
 mod postgres;
 mod row;

@@ -61,6 +61,21 @@ impl Postgres {
         Ok(Self { pool, persistent: settings.statement_cache, listener })
     }
 
+    /// After a restart of the server the pool still holds dead connections. What has not changed anything yet may ask
+    /// again until one lives; dead ones leave the pool as they are found.
+    pub(crate) async fn on_live_connection<T>(
+        &self,
+        run: impl AsyncFn() -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        for _ in 0..self.pool.options().get_max_connections() {
+            match run().await {
+                Err(error) if is_lost_connection(&error) => {}
+                done => return done,
+            }
+        }
+        run().await
+    }
+
     pub(crate) async fn close(&self) {
         self.listener.abort();
         self.pool.close().await;
@@ -70,6 +85,14 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         self.listener.abort();
+    }
+}
+
+fn is_lost_connection(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(cause) => cause.code().is_some_and(|code| code.starts_with("57P")),
+        _ => false,
     }
 }
 

@@ -326,10 +326,10 @@ impl WalSync {
 }
 
 /// A directory removed with its owner.
-pub(crate) struct TemporaryDir(PathBuf);
+pub(crate) struct TemporaryDir(pub(crate) PathBuf);
 
 impl TemporaryDir {
-    fn create() -> io::Result<Self> {
+    pub(crate) fn create() -> io::Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let memory = Path::new("/dev/shm");
         let bases = [memory.to_owned(), std::env::temp_dir()];

@@ -27,6 +27,7 @@ pub struct Tx {
     told: Durability,
     failed: bool,
     announce: Option<i64>,
+    wake_jobs: bool,
     savepoints: u32,
 }
 
@@ -50,6 +51,7 @@ impl Tx {
             told: Durability::Full,
             failed: false,
             announce: None,
+            wake_jobs: false,
             savepoints: 0,
         }
     }
@@ -99,10 +101,13 @@ impl Tx {
                     Durability::Relaxed => "BEGIN; SET LOCAL synchronous_commit = off",
                 };
                 self.told = self.durability;
-                let pool = postgres.pool.clone();
                 // A task of its own, because a `BEGIN` that is dropped half-way would go back to the pool open.
-                let begun = tokio::spawn(async move { pool.begin_with(begin).await }).await;
-                State::Postgres(begun.map_err(|error| StoreError::Unavailable(error.into()))??)
+                let begin = async || {
+                    let pool = postgres.pool.clone();
+                    let begun = tokio::spawn(async move { pool.begin_with(begin).await }).await;
+                    begun.map_err(|_| sqlx::Error::WorkerCrashed)?
+                };
+                State::Postgres(postgres.on_live_connection(begin).await?)
             }
         };
         Ok(())
@@ -213,6 +218,11 @@ impl Tx {
         Ok(())
     }
 
+    /// Has idle workers of this node look for jobs as soon as this commits.
+    pub(crate) fn wake_jobs(&mut self) {
+        self.wake_jobs = true;
+    }
+
     /// Marks a point to return to, for work that may fail without spoiling the rest.
     pub async fn savepoint(&mut self) -> Result<Savepoint, StoreError> {
         self.savepoints += 1;
@@ -254,6 +264,9 @@ impl Tx {
         }
         if let Some(revision) = self.announce {
             self.db.announce(revision);
+        }
+        if self.wake_jobs {
+            self.db.wake_jobs();
         }
         Ok(())
     }
