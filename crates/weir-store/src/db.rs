@@ -71,8 +71,14 @@ impl Db {
                 Ok(query.fetch_all(&sqlite.readers).await?.into_iter().map(Row::from).collect())
             }
             Backend::Postgres(postgres) => {
-                let run = || val::bind(sqlx::query(AssertSqlSafe(sql)), vals).persistent(postgres.persistent);
-                let rows = postgres.on_live_connection(async || run().fetch_all(&postgres.pool).await).await?;
+                let mut asked = 0;
+                let rows = loop {
+                    let query = val::bind(sqlx::query(AssertSqlSafe(sql)), vals).persistent(postgres.persistent);
+                    match query.fetch_all(&postgres.pool).await {
+                        Err(error) if postgres.may_ask_again(&error, &mut asked) => {}
+                        done => break done?,
+                    }
+                };
                 Ok(rows.into_iter().map(Row::from).collect())
             }
         }

@@ -63,17 +63,9 @@ impl Postgres {
 
     /// After a restart of the server the pool still holds dead connections. What has not changed anything yet may ask
     /// again until one lives; dead ones leave the pool as they are found.
-    pub(crate) async fn on_live_connection<T>(
-        &self,
-        run: impl AsyncFn() -> Result<T, sqlx::Error>,
-    ) -> Result<T, sqlx::Error> {
-        for _ in 0..self.pool.options().get_max_connections() {
-            match run().await {
-                Err(error) if is_lost_connection(&error) => {}
-                done => return done,
-            }
-        }
-        run().await
+    pub(crate) fn may_ask_again(&self, error: &sqlx::Error, asked: &mut u32) -> bool {
+        *asked += 1;
+        *asked <= self.pool.options().get_max_connections() && is_lost_connection(error)
     }
 
     pub(crate) async fn close(&self) {

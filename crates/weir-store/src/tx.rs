@@ -101,13 +101,17 @@ impl Tx {
                     Durability::Relaxed => "BEGIN; SET LOCAL synchronous_commit = off",
                 };
                 self.told = self.durability;
-                // A task of its own, because a `BEGIN` that is dropped half-way would go back to the pool open.
-                let begin = async || {
+                let mut asked = 0;
+                loop {
                     let pool = postgres.pool.clone();
+                    // A task of its own, because a `BEGIN` that is dropped half-way would go back to the pool open.
                     let begun = tokio::spawn(async move { pool.begin_with(begin).await }).await;
-                    begun.map_err(|_| sqlx::Error::WorkerCrashed)?
-                };
-                State::Postgres(postgres.on_live_connection(begin).await?)
+                    match begun.unwrap_or(Err(sqlx::Error::WorkerCrashed)) {
+                        Ok(tx) => break State::Postgres(tx),
+                        Err(error) if postgres.may_ask_again(&error, &mut asked) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
             }
         };
         Ok(())
