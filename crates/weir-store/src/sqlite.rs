@@ -9,7 +9,7 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions as _, SqlitePool,
+    ConnectOptions as _, Connection as _, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::sync::Mutex;
@@ -65,8 +65,14 @@ impl Sqlite {
             .synchronous(SqliteSynchronous::Normal)
             .pragma("cache_size", "-16000")
             .pragma("journal_size_limit", "67108864");
-        let writer =
-            pool(1).idle_timeout(None).connect_with(writing).await.map_err(|error| open_error(&path, error))?;
+        let writer = pool(1)
+            .idle_timeout(None)
+            // A full or failing disk makes SQLite roll back by itself; sqlx then believes that a transaction is still
+            // open and refuses the next one. Such a connection is replaced.
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+            .connect_with(writing)
+            .await
+            .map_err(|error| open_error(&path, error))?;
         let reading = base.read_only(true).pragma("cache_size", "-4000");
         let readers = pool(settings.readers)
             .idle_timeout(Duration::from_secs(600))
