@@ -19,7 +19,10 @@ pub fn suite(session: &Session<'_>) -> Result<Outcome> {
     install_packages(&npm, &folder)?;
     rust::build_server(session.project)?;
     let mut tests = Command::new(node);
-    tests.args(["--test", "--test-reporter=spec", "--test-concurrency=1"]).args(test_files(&folder)?).current_dir(&folder);
+    tests
+        .args(["--test", "--test-reporter=spec", "--test-concurrency=1"])
+        .args(test_files(&folder)?)
+        .current_dir(&folder);
     tests.env("CHROMIUM", chromium).env("WEIR_BIN", session.binary());
     Ok(Outcome::of(succeeds(&mut tests)?))
 }

@@ -45,20 +45,41 @@ impl Outcome {
 struct Suite {
     name: &'static str,
     what: &'static str,
+    wants_postgres: bool,
     run: fn(&Session<'_>) -> Result<Outcome>,
 }
 
 /// In the order in which a mistake is cheapest to find.
 const SUITES: &[Suite] = &[
-    Suite { name: "format", what: "source formatting", run: rust::format },
-    Suite { name: "lint", what: "clippy, no warning allowed", run: rust::lint },
-    Suite { name: "dependencies", what: "licences and forbidden crates (cargo-deny)", run: rust::dependencies },
-    Suite { name: "sqlite", what: "all Rust tests on SQLite", run: rust::on_sqlite },
-    Suite { name: "postgres", what: "all Rust tests on PostgreSQL", run: rust::on_postgres },
-    Suite { name: "rust-client", what: "the official Rust client on both databases", run: clients::rust },
-    Suite { name: "python-client", what: "the official Python client on both databases", run: clients::python },
-    Suite { name: "contract", what: "the whole API contract against a running server", run: contract::suite },
-    Suite { name: "browser", what: "Chromium against a running server", run: browser::suite },
+    Suite { name: "format", what: "source formatting", wants_postgres: false, run: rust::format },
+    Suite { name: "lint", what: "clippy, no warning allowed", wants_postgres: false, run: rust::lint },
+    Suite {
+        name: "dependencies",
+        what: "licences and forbidden crates (cargo-deny)",
+        wants_postgres: false,
+        run: rust::dependencies,
+    },
+    Suite { name: "sqlite", what: "all Rust tests on SQLite", wants_postgres: false, run: rust::on_sqlite },
+    Suite { name: "postgres", what: "all Rust tests on PostgreSQL", wants_postgres: true, run: rust::on_postgres },
+    Suite {
+        name: "rust-client",
+        what: "the official Rust client on both databases",
+        wants_postgres: true,
+        run: clients::rust,
+    },
+    Suite {
+        name: "python-client",
+        what: "the official Python client on both databases",
+        wants_postgres: true,
+        run: clients::python,
+    },
+    Suite {
+        name: "contract",
+        what: "the whole API contract against a running server",
+        wants_postgres: true,
+        run: contract::suite,
+    },
+    Suite { name: "browser", what: "Chromium against a running server", wants_postgres: false, run: browser::suite },
 ];
 
 /// What the suites of one run share.
@@ -101,7 +122,9 @@ impl Session<'_> {
 pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let chosen = choose(&options.suites)?;
     let is_strict = options.ci || std::env::var("CI").is_ok_and(|value| matches!(value.as_str(), "true" | "1"));
-    let session = Session { project, postgres: Postgres::find(Durability::None)? };
+    let wants_postgres = chosen.iter().any(|suite| suite.wants_postgres);
+    let postgres = if wants_postgres { Postgres::find(Durability::None)? } else { None };
+    let session = Session { project, postgres };
     let mut account = Vec::new();
     for suite in chosen {
         eprintln!("\n== {}: {}", suite.name, suite.what);
