@@ -19,7 +19,8 @@ use pulp::{
     x86::{V3, V4},
 };
 
-use super::Block;
+/// 1 KiB as 128 words, the unit of Argon2's memory.
+pub(super) type Block = [u64; 128];
 
 /// Argon2 divides a lane into four segments per pass.
 const SLICES: usize = 4;

@@ -22,8 +22,9 @@ proptest! {
     ) {
         let cost = HashCost { memory_kib, passes };
         let expected = oracle(&password, &salt, cost);
-        for engine in Engine::available() {
-            prop_assert_eq!(Workspace::on(engine).argon2id(&password, &salt, cost), Ok(expected), "{:?}", engine);
+        for mut workspace in Engine::available().map(Workspace) {
+            let tag = workspace.argon2id(&password, &salt, cost);
+            prop_assert_eq!(tag, Ok(expected), "{:?}", workspace);
         }
     }
 }
@@ -32,11 +33,9 @@ proptest! {
 fn every_engine_computes_the_production_vector() {
     // argon2-cffi 25.1: m=19456, t=2, p=1.
     let expected = "a3e5c5a7b1a144329454ef3c6cbfb3424b65271b5734b729887ea4dfbd3a5978";
-    for engine in Engine::available() {
-        let tag =
-            Workspace::on(engine).argon2id(b"correct horse", b"dBXwVQ3NaqHIt0vSgPkQ2b", HashCost::PRODUCTION).unwrap();
-        let hex: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, expected, "{engine:?}");
+    for mut workspace in Engine::available().map(Workspace) {
+        let tag = workspace.argon2id(b"correct horse", b"dBXwVQ3NaqHIt0vSgPkQ2b", HashCost::PRODUCTION).unwrap();
+        assert_eq!(crate::hex::encode(&tag), expected, "{workspace:?}");
     }
 }
 
@@ -54,16 +53,15 @@ fn leftovers_of_earlier_hashes_do_not_matter() {
 
 #[test]
 fn memory_is_taken_at_the_first_hash_and_stays_the_same() {
-    for engine in Engine::available() {
-        let mut workspace = Workspace::on(engine);
-        assert_eq!(workspace.kept_bytes(), 0, "{engine:?}");
+    for mut workspace in Engine::available().map(Workspace) {
+        assert_eq!(workspace.kept_bytes(), 0, "{workspace:?}");
         workspace.argon2id(b"a", b"somesalt", HashCost::PRODUCTION).unwrap();
         let kept = workspace.kept_bytes();
         for _ in 0..3 {
             workspace.argon2id(b"b", b"somesalt", HashCost::PRODUCTION).unwrap();
         }
-        assert_eq!(workspace.kept_bytes(), kept, "{engine:?}");
-        assert!(kept <= KEPT_BYTES, "{engine:?} keeps {kept}");
+        assert_eq!(workspace.kept_bytes(), kept, "{workspace:?}");
+        assert!((19_456 << 10..=20 << 20).contains(&kept), "{workspace:?}");
     }
 }
 

@@ -53,7 +53,7 @@ async fn what_the_pool_hashes_it_verifies() {
     assert!(!pool.verify(stored.clone(), password("wrong")).await.unwrap());
     assert!(!pool.needs_rehash(&stored));
     assert!(pool.needs_rehash("pbkdf2_sha1$1000$dBXwVQ3NaqHIt0vSgPkQ2b$3WFPfNHfVo2UFmyRRs25HYygphw="));
-    assert_eq!(pool.burn(password("right")).await, Ok(()));
+    assert_eq!(pool.burn().await, Ok(()));
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn an_unknown_user_costs_one_hash() {
     // The memory shows that a hash ran.
     until(|| pool.kept_bytes() > 0).await;
     let other = self::pool(1, 10, LONG);
-    other.burn(password("x")).await.unwrap();
+    other.burn().await.unwrap();
     until(|| other.kept_bytes() == pool.kept_bytes()).await;
 }
 
@@ -86,20 +86,20 @@ async fn a_full_queue_refuses_at_once() {
     let mut waiting = JoinSet::new();
     for _ in 0..2 {
         let pool = Arc::clone(&pool);
-        waiting.spawn(async move { pool.burn(password("x")).await });
+        waiting.spawn(async move { pool.burn().await });
     }
     until(|| pool.waiting() == 2).await;
-    assert_eq!(pool.burn(password("x")).await, Err(PoolError::Busy { retry_after_secs: 7 }));
+    assert_eq!(pool.burn().await, Err(PoolError::Busy { retry_after_secs: 7 }));
     drop(release);
     assert_eq!(waiting.join_all().await, [Ok(()), Ok(())]);
-    assert_eq!(pool.burn(password("x")).await, Ok(()));
+    assert_eq!(pool.burn().await, Ok(()));
 }
 
 #[tokio::test]
 async fn a_pool_without_queue_still_serves_idle_threads() {
     let pool = pool(1, 0, LONG);
     until(|| pool.shared.lock().idle == 1).await;
-    assert_eq!(pool.burn(password("x")).await, Ok(()));
+    assert_eq!(pool.burn().await, Ok(()));
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn what_has_waited_too_long_is_refused_without_running() {
     drop(release);
     assert_eq!(late.await.unwrap(), Err(PoolError::Busy { retry_after_secs: 1 }));
     assert!(has_run.recv().is_err());
-    assert_eq!(pool.burn(password("x")).await, Ok(()));
+    assert_eq!(pool.burn().await, Ok(()));
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn work_whose_caller_has_gone_is_skipped_and_leaves_its_place() {
     assert!(gone.await.unwrap_err().is_cancelled());
     let next = tokio::spawn({
         let pool = Arc::clone(&pool);
-        async move { pool.burn(password("x")).await }
+        async move { pool.burn().await }
     });
     until(|| pool.waiting() == 1).await;
     drop(release);
@@ -172,36 +172,42 @@ async fn a_panic_costs_one_answer_and_no_thread() {
     for _ in 0..3 {
         let answer = pool.run(|_| -> () { panic!("a defect") }).await;
         assert_eq!(answer, Err(PoolError::Failed));
-        assert_eq!(pool.burn(password("x")).await, Ok(()));
+        assert_eq!(pool.burn().await, Ok(()));
     }
 }
 
+/// Work in the queue without a future that keeps the pool alive.
+fn push(
+    shared: &Shared,
+    work: impl FnOnce(&mut Workspace) + Send + 'static,
+) -> Result<oneshot::Receiver<Result<(), PoolError>>, PoolError> {
+    let (reply, answer) = oneshot::channel();
+    shared.push(Box::new(Task { reply, work })).map(|()| answer)
+}
+
 #[tokio::test]
-async fn dropping_the_pool_answers_what_waits() {
-    let shared = {
-        let pool = pool(1, 10, LONG);
-        let release = occupy(&pool).await;
-        let mut queued = Vec::new();
-        for _ in 0..3 {
-            let (reply, answer) = oneshot::channel::<Result<(), PoolError>>();
-            pool.shared.push(Box::new(Task { reply, work: |_: &mut Workspace| () })).unwrap();
-            queued.push(answer);
-        }
-        let shared = Arc::clone(&pool.shared);
-        // The occupying task holds the pool as well; it ends with its work.
-        drop((pool, release));
-        for answer in queued {
-            assert!(answer.await.unwrap().is_ok());
-        }
-        shared
-    };
+async fn a_dropped_pool_finishes_what_runs_refuses_what_waits_and_ends_its_threads() {
+    let pool = HashPool::with_cost(2, 10, LONG, HashCost::CHEAP).unwrap();
+    let shared = Arc::clone(&pool.shared);
+    let mut gates = Vec::new();
+    let mut running = Vec::new();
+    for _ in 0..2 {
+        let (release, gate) = mpsc::channel::<()>();
+        running.push(push(&shared, move |_| gate.recv().unwrap_or_default()).unwrap());
+        gates.push(release);
+    }
+    until(|| pool.waiting() == 0).await;
+    let waiting: Vec<_> = (0..3).map(|_| push(&shared, |_| ()).unwrap()).collect();
+    drop(pool);
+    for answer in waiting {
+        assert_eq!(answer.await.unwrap(), Err(PoolError::Busy { retry_after_secs: 30 }));
+    }
+    assert!(push(&shared, |_| ()).is_err());
+    drop(gates);
+    for answer in running {
+        assert_eq!(answer.await.unwrap(), Ok(()));
+    }
     until(|| Arc::strong_count(&shared) == 1).await;
-    assert!(shared.lock().ended);
-    assert!(
-        shared
-            .push(Box::new(Task { reply: oneshot::channel::<Result<(), _>>().0, work: |_: &mut Workspace| () }))
-            .is_err()
-    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
