@@ -56,7 +56,8 @@ impl Postgres {
                 })
             })
             .connect_with(options.clone())
-            .await?;
+            .await
+            .map_err(open_error)?;
         let listener = tokio::spawn(listen(options, changes));
         Ok(Self { pool, persistent: settings.statement_cache, listener })
     }
@@ -77,6 +78,18 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         self.listener.abort();
+    }
+}
+
+/// A wrong password or database name will not mend itself.
+fn open_error(error: sqlx::Error) -> StoreError {
+    match &error {
+        sqlx::Error::Database(cause)
+            if cause.code().is_some_and(|code| code.starts_with("28") || code.starts_with("3D")) =>
+        {
+            StoreError::Refused(format!("PostgreSQL refuses the connection: {}", cause.message()))
+        }
+        _ => error.into(),
     }
 }
 

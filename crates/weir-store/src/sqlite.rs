@@ -151,8 +151,15 @@ fn prepare(path: &Path, exclusive: bool) -> Result<Option<File>, StoreError> {
     if let Some(kind) = network_file_system(dir) {
         return Err(refuse(format!("{kind} is a network file system, on which SQLite loses data; use PostgreSQL")));
     }
-    let lock = if exclusive { Some(take_lock(&beside(path, ".lock")).map_err(refuse)?) } else { None };
+    let lock = if exclusive { Some(take_lock(&beside(path, ".lock")).map_err(&refuse)?) } else { None };
+    let marker = beside(path, ".lock");
+    let used = fs::metadata(&marker).is_ok_and(|meta| meta.len() > 0);
+    let gone = |what: &str| {
+        let marker = marker.display();
+        refuse(format!("the file is {what} although it was in use; restore a backup, or remove {marker} to start anew"))
+    };
     match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && used => Err(gone("missing")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             owner_only(OpenOptions::new().write(true).create(true).truncate(false))
                 .open(path)
@@ -167,9 +174,8 @@ fn prepare(path: &Path, exclusive: bool) -> Result<Option<File>, StoreError> {
                 .take(100)
                 .read_to_end(&mut head)
                 .map_err(|error| refuse(format!("cannot read it: {error}")))?;
-            let used = fs::metadata(beside(path, ".lock")).is_ok_and(|meta| meta.len() > 0);
             if head.is_empty() && used {
-                return Err(refuse("the file is empty although it was in use; restore a backup".to_owned()));
+                return Err(gone("empty"));
             }
             if !head.is_empty() && !head.starts_with(MAGIC) {
                 return Err(refuse("the file is damaged or no SQLite database; restore a backup".to_owned()));

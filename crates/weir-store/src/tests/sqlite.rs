@@ -73,6 +73,9 @@ async fn a_damaged_file_is_refused_in_one_line_and_left_alone() {
         assert!(text.contains("restore a backup") && !text.contains('\n'), "{text}");
         assert_eq!(fs::read(&path).unwrap(), bad);
     }
+    fs::remove_file(&path).unwrap();
+    assert!(refusal(&path).await.contains("missing"));
+    assert!(!path.exists());
     fs::write(&path, &good).unwrap();
     let db = Db::open(&settings(&path)).await.unwrap();
     assert_eq!(count_objects(&db).await, 500);

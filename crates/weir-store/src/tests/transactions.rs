@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{add_object, count_objects, write_object};
-use crate::{Db, Dialect, Durability, StoreError, test_support::test_db};
+use crate::{DatabaseUrl, Db, DbSettings, Dialect, Durability, StoreError, test_support::test_db};
 
 #[tokio::test]
 async fn reading_opens_no_write_transaction_and_writing_does() {
@@ -199,6 +199,34 @@ async fn lost_connections_are_replaced_without_an_error() {
     assert_eq!(count_objects(&db).await, 1);
     timeout(Duration::from_secs(5), changes.changed()).await.unwrap().unwrap();
     killer.close().await;
+}
+
+#[tokio::test]
+async fn a_server_without_the_database_is_refused_in_one_line_and_one_that_is_away_is_unavailable() {
+    let db = test_db().await;
+    let DatabaseUrl::Postgres(url) = db.settings().url.clone() else { return };
+    let wrong = DbSettings::new(DatabaseUrl::Postgres(format!("{url}_gone")));
+    match Db::open(&wrong).await {
+        Err(StoreError::Refused(text)) => assert!(text.contains("does not exist"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+    let mut away = DbSettings::new(DatabaseUrl::Postgres("postgres://nobody@127.0.0.1:1/nothing".to_owned()));
+    away.acquire_timeout = Duration::from_millis(300);
+    assert!(matches!(Db::open(&away).await, Err(StoreError::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn prepared_statements_can_be_switched_off() {
+    let db = test_db().await;
+    let mut settings = db.settings().clone();
+    settings.statement_cache = false;
+    let other = Db::open(&settings).await.unwrap();
+    other.migrate().await.unwrap();
+    for number in 0..3 {
+        add_object(&other, &format!("object-{number}")).await.unwrap();
+    }
+    assert_eq!(count_objects(&other).await, 3);
+    other.close().await;
 }
 
 #[tokio::test]
