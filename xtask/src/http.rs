@@ -59,6 +59,12 @@ impl Client {
         self
     }
 
+    /// Goes on with another server, as behind a load balancer.
+    pub fn turn_to(&mut self, address: SocketAddr) {
+        self.address = address;
+        self.connection = None;
+    }
+
     /// Becomes a browser nobody has used yet; the connection stays.
     pub fn forget_cookies(&mut self) {
         self.cookies.clear();

@@ -29,8 +29,12 @@ pub struct Postgres {
 }
 
 struct Cluster {
+    programs: PathBuf,
     folder: PathBuf,
-    child: Child,
+    owner: Option<String>,
+    port: u16,
+    durability: Durability,
+    child: Option<Child>,
 }
 
 impl Postgres {
@@ -60,33 +64,27 @@ impl Postgres {
         with_database(&self.url, name)
     }
 
+    /// A cluster that nothing else uses, for tests that take it away. `Ok(None)` when there are no programs for it.
+    pub fn own() -> Result<Option<Self>> {
+        find_programs().map(|programs| Self::start(&programs, Durability::None)).transpose()
+    }
+
+    /// Stops a cluster of our own; its data stays.
+    pub fn pause(&mut self) -> Result<()> {
+        self.own.as_mut().context("not a cluster of our own")?.stop()
+    }
+
+    /// Starts it again, where it was.
+    pub fn resume(&mut self) -> Result<()> {
+        self.own.as_mut().context("not a cluster of our own")?.run()?;
+        self.wait_until_ready()
+    }
+
     fn start(programs: &Path, durability: Durability) -> Result<Self> {
-        let port = free_port()?;
-        let folder = std::env::temp_dir().join(format!("weir-postgres-{}-{port}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        let owner = find_unprivileged_user()?;
-        if let Some(owner) = &owner {
-            must(Command::new("chown").arg(owner).arg(&folder))?;
-        }
-        let data = folder.join("data");
-        let mut initdb = as_user(owner.as_deref(), &programs.join("initdb"));
-        initdb.args(["-U", "weir", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8", "-D"]).arg(&data);
-        output(initdb.current_dir(&folder))?;
-        let mut server = as_user(owner.as_deref(), &programs.join("postgres"));
-        server.arg("-D").arg(&data).arg("-k").arg(&folder).current_dir(&folder);
-        server.args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"]);
-        if matches!(durability, Durability::None) {
-            server.args(["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]);
-        }
-        let log = std::fs::File::create(folder.join("log.txt"))?;
-        let child = server.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
-        let url = format!("postgres://weir@127.0.0.1:{port}/postgres");
-        let mut started =
-            Self { url, psql: programs.join("psql"), own: Some(Cluster { folder: folder.clone(), child }) };
-        started.wait_until_ready().with_context(|| {
-            let log = std::fs::read_to_string(folder.join("log.txt")).unwrap_or_default();
-            format!("PostgreSQL did not start:\n{log}")
-        })?;
+        let cluster = Cluster::create(programs, durability)?;
+        let url = format!("postgres://weir@127.0.0.1:{}/postgres", cluster.port);
+        let mut started = Self { url, psql: programs.join("psql"), own: Some(cluster) };
+        started.resume()?;
         Ok(started)
     }
 
@@ -97,26 +95,66 @@ impl Postgres {
             if output(question.args(["-X", "-q", "-d", &self.url, "-c", "SELECT 1"])).is_ok() {
                 return Ok(());
             }
-            let has_ended = match &mut self.own {
-                Some(cluster) => cluster.child.try_wait()?.is_some(),
-                None => false,
-            };
+            let has_ended = self.own.as_mut().is_some_and(Cluster::has_ended);
             if has_ended || begun.elapsed() > Duration::from_secs(30) {
-                bail!("no answer after {} ms", begun.elapsed().as_millis());
+                let log = self.own.as_ref().map(Cluster::log).unwrap_or_default();
+                bail!("PostgreSQL did not start:\n{log}");
             }
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 }
 
-impl Drop for Cluster {
-    fn drop(&mut self) {
+impl Cluster {
+    fn create(programs: &Path, durability: Durability) -> Result<Self> {
+        let port = free_port()?;
+        let folder = std::env::temp_dir().join(format!("weir-postgres-{}-{port}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let owner = find_unprivileged_user()?;
+        if let Some(owner) = &owner {
+            must(Command::new("chown").arg(owner).arg(&folder))?;
+        }
+        let mut initdb = as_user(owner.as_deref(), &programs.join("initdb"));
+        initdb.args(["-U", "weir", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8", "-D"]);
+        output(initdb.arg(folder.join("data")).current_dir(&folder))?;
+        Ok(Self { programs: programs.to_owned(), folder, owner, port, durability, child: None })
+    }
+
+    fn run(&mut self) -> Result<()> {
+        let mut server = as_user(self.owner.as_deref(), &self.programs.join("postgres"));
+        server.arg("-D").arg(self.folder.join("data")).arg("-k").arg(&self.folder).current_dir(&self.folder);
+        server.args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"]);
+        if matches!(self.durability, Durability::None) {
+            server.args(["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]);
+        }
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log.txt"))?;
+        self.child = Some(server.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?);
+        Ok(())
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log.txt")).unwrap_or_default()
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
         // The first line of this file is the server's own process, which may be a child of the one we started.
         let pid = std::fs::read_to_string(self.folder.join("data").join("postmaster.pid"));
         let pid = pid.ok().and_then(|text| text.lines().next().map(str::to_owned));
-        let pid = pid.unwrap_or_else(|| self.child.id().to_string());
-        let stopped = output(Command::new("kill").args(["-INT", &pid])).and_then(|_| Ok(self.child.wait()?));
-        if let Err(error) = stopped {
+        let pid = pid.unwrap_or_else(|| child.id().to_string());
+        output(Command::new("kill").args(["-INT", &pid]))?;
+        child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
             eprintln!("PostgreSQL could not be stopped: {error:#}");
         }
         if let Err(error) = std::fs::remove_dir_all(&self.folder) {

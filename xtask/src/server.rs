@@ -109,6 +109,13 @@ impl Server {
         }
     }
 
+    /// Ends it as a crash would: without any warning.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     fn stop(&mut self) -> Result<()> {
         if self.child.try_wait()?.is_some() {
             return Ok(());

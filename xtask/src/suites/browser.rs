@@ -9,22 +9,45 @@ use super::{Outcome, Session, rust};
 use crate::project::{find_program, must, succeeds};
 
 pub fn suite(session: &Session<'_>) -> Result<Outcome> {
+    with_chromium(session, "tests/browser", |folder, chromium, tools| {
+        rust::build_server(session.project)?;
+        let mut tests = Command::new(&tools.node);
+        tests.args(["--test", "--test-reporter=spec", "--test-concurrency=1"]).args(test_files(folder)?);
+        tests.current_dir(folder).env("CHROMIUM", chromium).env("WEIR_BIN", session.binary());
+        succeeds(&mut tests)
+    })
+}
+
+/// Every kind of page with made-up data, without a server.
+pub fn pages(session: &Session<'_>) -> Result<Outcome> {
+    with_chromium(session, "web/flow", |folder, chromium, tools| {
+        let mut tests = Command::new(&tools.npm);
+        tests.args(["test", "--silent"]).current_dir(folder).env("CARGO_TARGET_DIR", &session.project.target);
+        tests.env("SCREENSHOT_DIR", session.project.root.join("test-results/pages"));
+        succeeds(tests.env("CHROMIUM", chromium))
+    })
+}
+
+struct Tools {
+    node: PathBuf,
+    npm: PathBuf,
+}
+
+/// Finds browser and Node.js, installs the folder's packages and runs the test.
+fn with_chromium(
+    session: &Session<'_>,
+    folder: &str,
+    test: impl Fn(&Path, &Path, &Tools) -> Result<bool>,
+) -> Result<Outcome> {
     let Some(chromium) = find_chromium() else {
         return Ok(Outcome::Missing("Chromium (name it in CHROMIUM)".to_owned()));
     };
     let (Some(node), Some(npm)) = (find_program(&["node"]), find_program(&["npm"])) else {
         return Ok(Outcome::Missing("Node.js with npm".to_owned()));
     };
-    let folder = session.project.root.join("tests/browser");
+    let folder = session.project.root.join(folder);
     install_packages(&npm, &folder)?;
-    rust::build_server(session.project)?;
-    let mut tests = Command::new(node);
-    tests
-        .args(["--test", "--test-reporter=spec", "--test-concurrency=1"])
-        .args(test_files(&folder)?)
-        .current_dir(&folder);
-    tests.env("CHROMIUM", chromium).env("WEIR_BIN", session.binary());
-    Ok(Outcome::of(succeeds(&mut tests)?))
+    Ok(Outcome::of(test(&folder, &chromium, &Tools { node, npm })?))
 }
 
 fn find_chromium() -> Option<PathBuf> {

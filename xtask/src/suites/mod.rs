@@ -6,6 +6,8 @@
 mod browser;
 mod clients;
 pub mod contract;
+mod faults;
+mod nodes;
 mod rust;
 
 use std::path::PathBuf;
@@ -79,6 +81,14 @@ const SUITES: &[Suite] = &[
         wants_postgres: true,
         run: contract::suite,
     },
+    Suite { name: "nodes", what: "two nodes on one PostgreSQL", wants_postgres: true, run: nodes::suite },
+    Suite {
+        name: "faults",
+        what: "a killed server loses nothing it acknowledged; a database that goes away comes back",
+        wants_postgres: true,
+        run: faults::suite,
+    },
+    Suite { name: "pages", what: "every kind of page in Chromium", wants_postgres: false, run: browser::pages },
     Suite { name: "browser", what: "Chromium against a running server", wants_postgres: false, run: browser::suite },
 ];
 
