@@ -1,0 +1,62 @@
+// Comforts for pages that work without any script.
+
+for (const button of document.querySelectorAll("[data-reveal]")) {
+  const input = document.getElementById(button.dataset.reveal);
+  if (!input) continue;
+  const show = (visible) => {
+    input.type = visible ? "text" : "password";
+    button.setAttribute("aria-pressed", String(visible));
+  };
+  button.addEventListener("click", () => {
+    show(input.type === "password");
+    input.focus();
+  });
+  // Browsers remember what was typed into a text field, so a password is one again before it is sent.
+  input.form?.addEventListener("submit", () => show(false));
+  button.hidden = false;
+}
+
+const NAME_KEY = "weir:identifier";
+for (const label of document.querySelectorAll("[data-remember]")) {
+  const input = document.getElementById(label.dataset.remember);
+  const box = label.querySelector("input");
+  if (!input || !box) continue;
+  try {
+    const known = localStorage.getItem(NAME_KEY);
+    box.checked = known !== null;
+    if (known && !input.value) {
+      input.value = known;
+      document.querySelector("input[type=password]")?.focus();
+    }
+    input.form?.addEventListener("submit", () => {
+      if (box.checked) localStorage.setItem(NAME_KEY, input.value);
+      else localStorage.removeItem(NAME_KEY);
+    });
+    label.hidden = false;
+  } catch {
+    // No storage for this site: the choice is not offered.
+  }
+}
+
+// One answer per page: a second press while the first is under way would only find the next step.
+for (const form of document.querySelectorAll("form.step")) {
+  form.addEventListener("submit", (event) => {
+    if (form.getAttribute("aria-busy") === "true") event.preventDefault();
+    else form.setAttribute("aria-busy", "true");
+  });
+}
+addEventListener("pageshow", (event) => {
+  if (!event.persisted) return;
+  for (const form of document.querySelectorAll("form[aria-busy]")) form.removeAttribute("aria-busy");
+});
+
+for (const frame of document.querySelectorAll("[data-frame]")) {
+  frame.addEventListener("load", () => document.querySelector("[data-frame-overlay]")?.remove());
+}
+
+const hook = document.querySelector("[data-passkey]");
+if (hook && globalThis.PublicKeyCredential) {
+  import(hook.dataset.module).then((module) => module.offer(hook)).catch(() => {});
+}
+
+document.querySelector("form[data-autosubmit]")?.requestSubmit();

@@ -1,0 +1,133 @@
+// What the pages do, with and without script.
+
+import assert from "node:assert/strict";
+
+async function open(browser, url, { script = true, posts } = {}) {
+  const context = await browser.newContext({ javaScriptEnabled: script, colorScheme: "light" });
+  const page = await context.newPage();
+  page.on("close", () => context.close());
+  if (posts) {
+    await page.route(
+      (address) => posts.test(address.href),
+      (route) => {
+        const request = route.request();
+        page.posted = { method: request.method(), url: request.url(), body: request.postData() ?? "" };
+        return route.fulfill({ status: 200, contentType: "text/html", body: "<title>posted</title>" });
+      },
+    );
+  }
+  await page.goto(url, { waitUntil: "load" });
+  return page;
+}
+
+export const behaviour = {
+  async "a form is sent without any script"(browser, base) {
+    const page = await open(browser, `${base}/identification.light.ltr.html`, { script: false, posts: /\/if\/flow\/sample\// });
+    await page.getByLabel("Email or username").fill("maja");
+    await page.getByRole("button", { name: "Log in" }).click();
+    await page.waitForURL(/\/if\/flow\/sample\//);
+    const sent = new URLSearchParams(page.posted.body);
+    assert.equal(page.posted.method, "POST");
+    assert.equal(sent.get("uid_field"), "maja");
+    assert.equal(sent.get("weir:csrf"), "csrf-token-1");
+    await page.close();
+  },
+
+  async "without script nothing is offered that needs one"(browser, base) {
+    const page = await open(browser, `${base}/identification-full.light.ltr.html`, { script: false });
+    assert.equal(await page.getByRole("button", { name: "Show password" }).count(), 0);
+    assert.equal(await page.getByText("Remember my name").isVisible(), false);
+    await page.close();
+  },
+
+  async "a password can be shown and is hidden again before it is sent"(browser, base) {
+    const page = await open(browser, `${base}/password.light.ltr.html`, { posts: /\/if\/flow\/sample\// });
+    const input = page.getByLabel("Password", { exact: true });
+    await input.fill("secret");
+    await page.getByRole("button", { name: "Show password" }).click();
+    assert.equal(await input.getAttribute("type"), "text");
+    await input.evaluate((element) => {
+      element.form.addEventListener("submit", () => (document.title = element.type));
+    });
+    await input.press("Enter");
+    await page.waitForURL(/\/if\/flow\/sample\//);
+    assert.match(page.posted.body, /password=secret/);
+    await page.close();
+  },
+
+  async "the focus is on the first field that is wrong and the error belongs to it"(browser, base) {
+    const page = await open(browser, `${base}/prompt-errors.light.ltr.html`);
+    const focused = page.locator(":focus");
+    assert.equal(await focused.getAttribute("name"), "username");
+    assert.equal(await focused.getAttribute("aria-invalid"), "true");
+    const ids = (await focused.getAttribute("aria-describedby")).split(" ");
+    const texts = await Promise.all(ids.map((id) => page.locator(`[id="${id}"]`).textContent()));
+    assert.ok(texts.some((text) => text.includes("Username is already taken.")));
+    assert.match(await page.title(), /^Error: /);
+    for (const link of await page.locator("#errors a").all()) {
+      const target = (await link.getAttribute("href")).slice(1);
+      assert.equal(await page.locator(`[id="${target}"]`).count(), 1, target);
+    }
+    await page.close();
+  },
+
+  async "the name is remembered only where the box is ticked"(browser, base) {
+    const page = await open(browser, `${base}/identification-full.light.ltr.html`, { posts: /\/if\/flow\/sample\// });
+    await page.getByLabel("Email or username").fill("maja");
+    await page.getByLabel("Password", { exact: true }).fill("x");
+    await page.getByLabel("Remember my name").check();
+    await page.getByRole("button", { name: "Log in" }).click();
+    await page.waitForURL(/\/if\/flow\/sample\//);
+    assert.equal(await page.evaluate(() => localStorage.getItem("weir:identifier")), "maja");
+    await page.close();
+  },
+
+  async "each button of the last question gives its own answer"(browser, base) {
+    for (const [name, value] of [["Stay signed in", "true"], ["Only this time", "false"]]) {
+      const page = await open(browser, `${base}/user-login.light.ltr.html`, { posts: /\/if\/flow\/sample\// });
+      await page.getByRole("button", { name }).click();
+      await page.waitForURL(/\/if\/flow\/sample\//);
+      assert.equal(new URLSearchParams(page.posted.body).get("remember_me"), value);
+      await page.close();
+    }
+  },
+
+  async "a form with a file is sent as multipart"(browser, base) {
+    const page = await open(browser, `${base}/prompt.light.ltr.html`);
+    assert.equal(await page.locator("form.step").getAttribute("enctype"), "multipart/form-data");
+    await page.close();
+  },
+
+  async "a finished step goes on by itself, with and without script"(browser, base) {
+    for (const script of [true, false]) {
+      const page = await open(browser, `${base}/redirect.light.ltr.html`, { script, posts: /\/if\/user\// });
+      await page.waitForURL(/\/if\/user\//);
+      await page.close();
+    }
+  },
+
+  async "an answer for another site is passed on by itself"(browser, base) {
+    const page = await open(browser, `${base}/autosubmit.light.ltr.html`, { posts: /sp\.example\.com/ });
+    await page.waitForURL(/sp\.example\.com/);
+    assert.equal(new URLSearchParams(page.posted.body).get("RelayState"), "r");
+    await page.close();
+  },
+
+  async "foreign markup is shown but runs nothing"(browser, base) {
+    const page = await open(browser, `${base}/shell.light.ltr.html`);
+    await page.frameLocator("iframe.shell").getByText("Made by a stage.").waitFor();
+    assert.notEqual(await page.title(), "owned");
+    await page.close();
+  },
+
+  async "the theme follows the system only when the brand leaves it open"(browser, base) {
+    const context = await browser.newContext({ colorScheme: "dark" });
+    const page = await context.newPage();
+    await page.goto(`${base}/identification.light.ltr.html`);
+    const card = () => page.evaluate(() => getComputedStyle(document.querySelector(".card")).backgroundColor);
+    const light = await card();
+    await page.evaluate(() => (document.documentElement.dataset.theme = "automatic"));
+    assert.notEqual(await card(), light);
+    await context.close();
+  },
+};
