@@ -1,1 +1,94 @@
-//! Placeholder.
+//! Every kind of stage: one folder each with definition (`config.rs`), wire types (`challenge.rs`), behaviour
+//! (`stage.rs`), page and tests. A new kind is a folder and one line in each list below (docs/ADD-A-STAGE.md).
+
+pub mod consent;
+pub mod deny;
+pub mod dummy;
+pub mod identification;
+pub mod password;
+pub mod prompt;
+pub mod redirect;
+pub mod user_login;
+pub mod user_logout;
+pub mod user_write;
+
+#[cfg(test)]
+mod tests;
+
+use weir_core::ResourceType;
+use weir_flow::{StageKinds, links::RedirectStep};
+use weir_resource::HookSet;
+
+/// The definitions of all kinds.
+pub fn resources() -> Vec<ResourceType> {
+    vec![
+        ResourceType::of::<consent::ConsentStage>(),
+        ResourceType::of::<deny::DenyStage>(),
+        ResourceType::of::<dummy::DummyStage>(),
+        ResourceType::of::<identification::IdentificationStage>(),
+        ResourceType::of::<password::PasswordStage>(),
+        ResourceType::of::<prompt::Prompt>(),
+        ResourceType::of::<prompt::PromptStage>(),
+        ResourceType::of::<redirect::RedirectStage>(),
+        ResourceType::of::<user_login::UserLoginStage>(),
+        ResourceType::of::<user_logout::UserLogoutStage>(),
+        ResourceType::of::<user_write::UserWriteStage>(),
+    ]
+}
+
+/// Special behaviour of their resources.
+pub fn hooks(set: &mut HookSet) {
+    prompt::hooks(set);
+}
+
+/// The behaviour of all kinds.
+pub fn kinds() -> StageKinds {
+    StageKinds::default()
+        .with(RedirectStep)
+        .with(consent::Consent)
+        .with(deny::Deny)
+        .with(dummy::Dummy)
+        .with(identification::Identification)
+        .with(password::Password)
+        .with(prompt::Ask)
+        .with(redirect::Redirect)
+        .with(user_login::UserLogin)
+        .with(user_logout::UserLogout)
+        .with(user_write::UserWrite)
+}
+
+/// Page templates by component.
+pub fn pages() -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("ak-stage-consent", include_str!("consent/page.html")),
+        ("ak-stage-dummy", include_str!("dummy/page.html")),
+        ("ak-stage-identification", include_str!("identification/page.html")),
+        ("ak-stage-password", include_str!("password/page.html")),
+        ("ak-stage-prompt", include_str!("prompt/page.html")),
+        ("ak-stage-user-login", include_str!("user_login/page.html")),
+    ]
+}
+
+/// A kind that other kinds refer to but that this build does not serve yet: such references find nothing.
+pub(crate) mod unserved {
+    use weir_core::types::RefTarget;
+
+    /// Captcha stages.
+    pub struct CaptchaStage;
+    impl RefTarget for CaptchaStage {
+        const MODEL: &'static str = "authentik_stages_captcha.captchastage";
+        type Pk = uuid::Uuid;
+    }
+    /// Authenticator validation stages.
+    pub struct AuthenticatorValidateStage;
+    impl RefTarget for AuthenticatorValidateStage {
+        const MODEL: &'static str = "authentik_stages_authenticator_validate.authenticatorvalidatestage";
+        type Pk = uuid::Uuid;
+    }
+    /// Sources.
+    pub struct Source;
+    impl RefTarget for Source {
+        const MODEL: &'static str = "authentik_core.source";
+        type Pk = uuid::Uuid;
+    }
+}

@@ -1,0 +1,23 @@
+//! What the engine needs from the process.
+
+use crate::{planner::PlanCache, stage::StageKinds};
+use std::sync::Arc;
+use weir_crypto::pool::HashPool;
+use weir_policy::{PolicyKinds, expression::Expressions};
+use weir_resource::Site;
+
+/// The engine's surroundings; one per process.
+pub struct App {
+    /// Database, configuration, clock, randomness.
+    pub site: Arc<Site>,
+    /// Kinds of policies.
+    pub policies: PolicyKinds,
+    /// Kinds of stages.
+    pub stages: StageKinds,
+    /// Password hashing off the async threads.
+    pub hashes: Arc<HashPool>,
+    /// Evaluates expressions of prompts and mappings.
+    pub expressions: Arc<Expressions>,
+    /// Plans without context.
+    pub plans: Arc<PlanCache>,
+}

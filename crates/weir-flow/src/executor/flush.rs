@@ -1,0 +1,207 @@
+//! The end of a request: effects, events, session and receipt in one transaction.
+
+use super::{Done, Executor, Reply, RunError, SessionChange};
+use crate::{
+    keys,
+    keys::PendingUser,
+    stage::{Cookie, Effect, LogIn},
+};
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+use weir_core::{ApiError, Map};
+use weir_identity::{Account, accounts, reputation, session};
+use weir_resource::store;
+use weir_store::Durability;
+
+/// Life of a session nobody signed in to (flows.md §12, `sessions.unauthenticated_age`).
+pub const ANONYMOUS_LIFE: TimeDelta = TimeDelta::days(1);
+
+impl Executor<'_> {
+    pub(super) async fn flush(mut self, reply: Reply) -> Result<Done, RunError> {
+        let lasting = self.cx.unit.tx.is_writing() || !self.cx.events.is_empty() || !self.cx.effects.is_empty();
+        if !lasting && self.outcome.is_none() {
+            // Progress inside an unfinished flow may be lost with the power (architecture.md §2).
+            self.cx.unit.tx.set_durability(Durability::Relaxed);
+        }
+        self.write_events().await?;
+        let mut cookies = Vec::new();
+        let mut log_in: Option<LogIn> = None;
+        let mut log_out = false;
+        for effect in std::mem::take(&mut self.cx.effects) {
+            match effect {
+                Effect::SetCookie(cookie) => cookies.push(cookie),
+                Effect::LogIn(wish) => (log_in, log_out) = (Some(wish), false),
+                Effect::LogOut => (log_in, log_out) = (None, true),
+                Effect::EndOtherSessions(user) => self.end_others(user).await?,
+                Effect::Reputation { identifier, change } => self.rate(&identifier, change).await?,
+            }
+        }
+        self.write_receipt().await?;
+        let session = match (log_in, log_out) {
+            (Some(wish), _) => self.log_in(wish).await?,
+            (None, true) => self.log_out().await?,
+            (None, false) => self.save().await?,
+        };
+        let notices = std::mem::take(&mut self.cx.notices);
+        self.cx.unit.commit().await?;
+        Ok(Done { reply, session, cookies: cookies as Vec<Cookie>, notices })
+    }
+
+    /// Events name the person the flow is about, and the session's user beside it when they differ.
+    async fn write_events(&mut self) -> Result<(), ApiError> {
+        let events = std::mem::take(&mut self.cx.events);
+        if events.is_empty() {
+            return Ok(());
+        }
+        let subject: Option<Account> = match self.cx.context.get(keys::PENDING_USER) {
+            Some(PendingUser::Known(id)) => accounts::find(&mut self.cx.unit.tx, id).await.map_err(store)?,
+            _ => None,
+        };
+        if let Some(subject) = subject {
+            let origin = &mut self.cx.unit.actor.origin;
+            let mut user = subject.event_user();
+            if let (Some(current), Some(map)) = (&self.cx.user, user.as_object_mut())
+                && current.id != subject.id
+            {
+                map.insert("authenticated_as".to_owned(), current.event_user());
+            }
+            origin.user = user;
+            origin.user_id = Some(subject.id);
+            origin.username = subject.username;
+        }
+        let args: Map = self.cx.query.iter().map(|(n, v)| (n.clone(), Value::from(v.clone()))).collect();
+        if let Some(request) = self.cx.unit.actor.origin.http_request.as_object_mut() {
+            request.insert("args".to_owned(), Value::Object(args));
+        }
+        for event in events {
+            self.cx.unit.event(event).await?;
+        }
+        Ok(())
+    }
+
+    async fn end_others(&mut self, user: i64) -> Result<(), ApiError> {
+        let own = self.cx.session.as_ref().map(|s| s.digest.clone());
+        session::delete_of_user(&mut self.cx.unit.tx, user, own.as_deref()).await.map_err(store)?;
+        Ok(())
+    }
+
+    async fn rate(&mut self, identifier: &str, change: i64) -> Result<(), ApiError> {
+        let app = self.cx.app;
+        let settings = &self.cx.unit.snapshot.settings;
+        let limits = (i64::from(settings.reputation_lower_limit), i64::from(settings.reputation_upper_limit));
+        let rating = reputation::Change {
+            id: app.site.random.uuid(),
+            identifier,
+            ip: &self.cx.request.client_ip,
+            change,
+            limits,
+            now: app.site.clock.now(),
+        };
+        reputation::add(&mut self.cx.unit.tx, &rating).await.map_err(store)
+    }
+
+    async fn save(&mut self) -> Result<SessionChange, RunError> {
+        self.state.receipt = Some(self.receipt.clone()).filter(|_| self.state.plan.is_some());
+        let flow = self.state.write();
+        let tx = &mut self.cx.unit.tx;
+        match &self.cx.session {
+            Some(row) => {
+                if row.flow.as_deref() == Some(flow.as_str()) {
+                    return Ok(SessionChange::Keep);
+                }
+                let saved = session::save_flow(tx, &row.digest, row.flow_version, Some(&flow)).await.map_err(store)?;
+                if saved { Ok(SessionChange::Keep) } else { Err(RunError::Conflict) }
+            }
+            None => {
+                let key = self.cx.app.site.random.text(40);
+                let now = self.cx.app.site.clock.now();
+                let new = session::NewSession {
+                    key: &key,
+                    uuid: self.cx.app.site.random.uuid(),
+                    flow: Some(&flow),
+                    expires: now + ANONYMOUS_LIFE,
+                    ip: &self.cx.request.client_ip,
+                    user_agent: &self.cx.request.user_agent,
+                    now,
+                };
+                session::create(tx, &new).await.map_err(store)?;
+                Ok(SessionChange::New { key, user: None, expires: None })
+            }
+        }
+    }
+
+    /// A new key for the signed-in session; plan and history move along.
+    async fn log_in(&mut self, wish: LogIn) -> Result<SessionChange, RunError> {
+        self.state.receipt = Some(self.receipt.clone()).filter(|_| self.state.plan.is_some());
+        let flow = self.state.write();
+        let key = self.cx.app.site.random.text(40);
+        let now = self.cx.app.site.clock.now();
+        let mut data = self.cx.session.as_ref().map(|s| s.data.clone()).unwrap_or_default();
+        data.extend(wish.data);
+        let tx = &mut self.cx.unit.tx;
+        if let Some(old) = &self.cx.session {
+            // Claims the version this request read: a second answer of the same plan finds it gone.
+            if !session::save_flow(tx, &old.digest, old.flow_version, None).await.map_err(store)? {
+                return Err(RunError::Conflict);
+            }
+        }
+        let log_in = session::LogIn {
+            old_digest: self.cx.session.as_ref().map(|s| s.digest.as_str()),
+            key: &key,
+            uuid: self.cx.app.site.random.uuid(),
+            user: wish.user,
+            data: &data,
+            flow: Some(&flow),
+            // A session cookie ends with the browser; the row must end some day too.
+            expires: wish.expires.unwrap_or(now + SESSION_COOKIE_LIFE),
+            ip: &self.cx.request.client_ip,
+            user_agent: &self.cx.request.user_agent,
+            now,
+            terminate_others: wish.terminate_others,
+        };
+        session::log_in(tx, &log_in).await.map_err(store)?;
+        Ok(SessionChange::New { key, user: Some(wish.user), expires: wish.expires })
+    }
+
+    /// The old session is gone; the flow goes on in a new anonymous one.
+    async fn log_out(&mut self) -> Result<SessionChange, RunError> {
+        if let Some(old) = self.cx.session.take() {
+            let tx = &mut self.cx.unit.tx;
+            if !session::save_flow(tx, &old.digest, old.flow_version, None).await.map_err(store)? {
+                return Err(RunError::Conflict);
+            }
+            session::log_out(tx, &old.digest).await.map_err(store)?;
+        }
+        self.save().await
+    }
+
+    /// Keeps the record of a run that ended.
+    async fn write_receipt(&mut self) -> Result<(), ApiError> {
+        let Some(outcome) = self.outcome else { return Ok(()) };
+        let now = self.cx.app.site.clock.now();
+        let user = match self.cx.context.get(keys::PENDING_USER) {
+            Some(PendingUser::Known(id)) => Some(id),
+            _ => self.cx.user.as_ref().map(|u| u.id),
+        };
+        let sql = "INSERT INTO flow_run (id, flow_id, flow_slug, user_id, outcome, record, started, ended, expires) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING";
+        let vals = [
+            self.receipt.id.into(),
+            self.receipt.flow.into(),
+            self.receipt.slug.clone().into(),
+            user.into(),
+            outcome.into(),
+            json!(self.receipt).into(),
+            self.receipt.started.into(),
+            now.into(),
+            (now + RECEIPT_LIFE).into(),
+        ];
+        self.cx.unit.tx.write(sql, &vals).await.map_err(store)?;
+        Ok(())
+    }
+}
+
+/// How long the record of a run is kept.
+const RECEIPT_LIFE: TimeDelta = TimeDelta::days(30);
+/// Server-side end of sessions whose cookie ends with the browser.
+const SESSION_COOKIE_LIFE: TimeDelta = TimeDelta::days(14);

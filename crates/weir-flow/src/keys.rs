@@ -1,0 +1,105 @@
+//! Every key of the plan context (stages.md §26): one line each, with producer and readers.
+//! Keys that expressions can see are part of the public interface and change only with a deprecation.
+
+use crate::context::{Key, PlanContext};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
+use uuid::Uuid;
+use weir_core::Map;
+
+/// The person a flow is about. Never a copied row: a known user is read again on every request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PendingUser {
+    /// An account.
+    Known(i64),
+    /// A name nobody has, kept so that policies see it and later stages pretend.
+    Claimed {
+        /// What was typed.
+        identifier: String,
+    },
+}
+
+// The form is a small object, so that expressions and the inspector see `pending_user.username`; for known users the
+// executor completes it from the row before anybody reads it.
+impl Serialize for PendingUser {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Known(pk) => json!({"pk": pk}).serialize(s),
+            Self::Claimed { identifier } => {
+                json!({"pk": null, "username": identifier, "email": identifier}).serialize(s)
+            }
+        }
+    }
+}
+impl<'de> Deserialize<'de> for PendingUser {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(d)?;
+        let pk = value.get("pk").and_then(Value::as_i64).or_else(|| value.as_i64());
+        match (pk, value.get("username").and_then(Value::as_str)) {
+            (Some(pk), _) => Ok(Self::Known(pk)),
+            (None, Some(name)) => Ok(Self::Claimed { identifier: name.to_owned() }),
+            _ => Err(serde::de::Error::custom("no user")),
+        }
+    }
+}
+
+/// identification, password, user_write, recovery link, execute, configure → nearly all stages, policies, title.
+pub const PENDING_USER: Key<PendingUser> = Key::new("pending_user");
+/// identification (matched user hidden), login hint → display, identification.
+pub const PENDING_USER_IDENTIFIER: Key<String> = Key::new("pending_user_identifier");
+/// password, user_write → user_login, policies.
+pub const USER_BACKEND: Key<String> = Key::new("user_backend");
+/// password back ends, other proofs → login event, policies.
+pub const AUTH_METHOD: Key<String> = Key::new("auth_method");
+/// as above.
+pub const AUTH_METHOD_ARGS: Key<Map> = Key::new("auth_method_args");
+/// prompt, invitation, sources → prompt, user_write, policies.
+pub const PROMPT_DATA: Key<Map> = Key::new("prompt_data");
+/// source log-in → `ak_is_sso_flow`.
+pub const IS_SSO: Key<bool> = Key::new("is_sso");
+/// expressions, providers → end of flow; absolute addresses allowed.
+pub const REDIRECT: Key<String> = Key::new("redirect");
+/// expressions → redirect stage.
+pub const REDIRECT_STAGE_TARGET: Key<String> = Key::new("redirect_stage_target");
+/// expressions → deny stage.
+pub const DENY_MESSAGE: Key<String> = Key::new("deny_message");
+/// providers → title, consent, identification.
+pub const APPLICATION: Key<Value> = Key::new("application");
+/// source log-in → login event, user_write.
+pub const SOURCE: Key<Value> = Key::new("source");
+/// endpoint stage → identification, login event.
+pub const DEVICE: Key<Value> = Key::new("device");
+/// planner → policies, login event.
+pub const OUTPOST: Key<Value> = Key::new("outpost");
+/// executor (flow token) → `require_token`, email, source.
+pub const IS_RESTORED: Key<String> = Key::new("is_restored");
+/// redirect stage → `require_redirect`.
+pub const IS_REDIRECTED: Key<Uuid> = Key::new("is_redirected");
+/// first-run view → initial-setup policy.
+pub const SETUP_STARTED_BY: Key<String> = Key::new("goauthentik.io/core/setup/started-by");
+/// providers, email → consent.
+pub const CONSENT_HEADER: Key<String> = Key::new("consent_header");
+/// providers → consent.
+pub const CONSENT_PERMISSIONS: Key<Vec<Value>> = Key::new("consent_permissions");
+/// providers → consent.
+pub const CONSENT_ADDITIONAL_PERMISSIONS: Key<Vec<Value>> = Key::new("consent_additional_permissions");
+/// consent → consent.
+pub const CONSENT_TOKEN: Key<String> = Key::new("goauthentik.io/stages/consent/token");
+/// password → password: wrong answers so far, per stage.
+pub const PASSWORD_ATTEMPTS: Key<Map> = Key::new("weir/stages/password/attempts");
+/// expressions, source flows → user_write.
+pub const GROUPS: Key<Vec<Value>> = Key::new("groups");
+/// expressions, source flows → user_write.
+pub const USER_TYPE: Key<String> = Key::new("user_type");
+/// expressions, source flows → user_write.
+pub const USER_PATH: Key<String> = Key::new("user_path");
+/// source flows → user_write.
+pub const SOURCES_CONNECTION: Key<Value> = Key::new("goauthentik.io/sources/connection");
+
+/// Keys whose values the inspector never shows.
+pub const SECRET: &[&str] = &[CONSENT_TOKEN.name];
+
+/// The person a flow is about, if known or claimed.
+pub fn pending_user(context: &PlanContext) -> Option<PendingUser> {
+    context.get(PENDING_USER)
+}

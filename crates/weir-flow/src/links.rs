@@ -1,0 +1,206 @@
+//! Ways into a flow that do not begin with a visit of its page: default flows, execute, configure, recovery links,
+//! the first-run set-up.
+
+use crate::{
+    App, Challenge, Designation, Flow, NotApplicable, Outcome, Plan, PlanContext, Planner, RedirectChallenge, Reject,
+    Stage, StageCx, View, keys,
+    keys::PendingUser,
+    planner::{Planning, ask, summary},
+    receipt::Receipt,
+    redirect,
+};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+use std::sync::Arc;
+use uuid::Uuid;
+use weir_core::ApiError;
+use weir_identity::{Account, brand::Brand, token};
+use weir_policy::{Engine, RequestInfo};
+use weir_resource::{Unit, store};
+
+/// Stage without a row that sends the browser elsewhere; expressions insert it by `flow_plan.redirect(url)`.
+pub struct RedirectStep;
+
+impl RedirectStep {
+    /// Model of the kind.
+    pub const MODEL: &'static str = "weir_flow.redirect";
+}
+
+/// Where to.
+#[derive(Deserialize)]
+pub struct RedirectConfig {
+    to: String,
+}
+
+/// Clients answer a redirect when they come back.
+#[derive(Deserialize, JsonSchema)]
+pub struct RedirectResponse {}
+
+#[async_trait]
+impl Stage for RedirectStep {
+    const MODEL: &'static str = Self::MODEL;
+    type Config = RedirectConfig;
+    type Challenge = RedirectChallenge;
+    type Response = RedirectResponse;
+
+    async fn view(&self, _cx: &mut StageCx<'_>, config: &RedirectConfig) -> Result<View<RedirectChallenge>, Reject> {
+        debug_assert_eq!(RedirectChallenge::COMPONENT, "xak-flow-redirect");
+        Ok(View::Ask(RedirectChallenge { to: config.to.clone(), final_redirect: false }))
+    }
+
+    async fn answer(
+        &self,
+        _cx: &mut StageCx<'_>,
+        _config: &RedirectConfig,
+        _response: RedirectResponse,
+    ) -> Result<Outcome, Reject> {
+        Ok(Outcome::Next)
+    }
+}
+
+/// A flow by slug.
+pub fn find_flow(unit: &Unit<'_>, slug: &str) -> Option<(Uuid, Arc<Flow>)> {
+    unit.snapshot.get_by::<Flow>("slug", slug)
+}
+
+/// The flow that serves a purpose here: the brand's (policies not asked), else the first of the designation by slug
+/// whose policies pass for the visitor (flows.md §8).
+///
+/// # Errors
+/// Those of the store.
+pub async fn default_flow(
+    app: &App,
+    unit: &mut Unit<'_>,
+    request: &RequestInfo,
+    user: Option<&Account>,
+    designation: Designation,
+) -> Result<Option<String>, ApiError> {
+    let brand = request.brand.and_then(|id| unit.snapshot.get::<Brand>(id));
+    let wanted = brand.and_then(|brand| match designation {
+        Designation::Authentication => brand.flow_authentication.clone(),
+        Designation::Invalidation => brand.flow_invalidation.clone(),
+        Designation::Recovery => brand.flow_recovery.clone(),
+        Designation::Unenrollment => brand.flow_unenrollment.clone(),
+        _ => None,
+    });
+    if let Some(flow) = wanted.and_then(|r| unit.snapshot.get::<Flow>(r.uuid())) {
+        return Ok(Some(flow.slug.0.clone()));
+    }
+    let mut flows: Vec<(Uuid, Arc<Flow>)> =
+        unit.snapshot.all::<Flow>().into_iter().filter(|(_, f)| f.designation == designation).collect();
+    flows.sort_by(|a, b| a.1.slug.0.cmp(&b.1.slug.0));
+    for (id, flow) in flows {
+        let mut events = Vec::new();
+        let mut receipt = Receipt::new(id, id, &flow.slug.0, app.site.clock.now());
+        let mut planning = Planning { unit, request, user, events: &mut events, receipt: &mut receipt };
+        let engine = Engine::new(id, flow.policy_engine_mode);
+        let target = summary(&planning.unit.snapshot, id);
+        let mut context = PlanContext::default();
+        let (result, _) = ask(app, &mut planning, &engine, target, &mut context, user, false).await?;
+        if result.passing {
+            return Ok(Some(flow.slug.0.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// How a flow is planned outside its page.
+pub struct PlanRequest<'a> {
+    /// Key of the flow.
+    pub flow_id: Uuid,
+    /// The flow.
+    pub flow: &'a Flow,
+    /// The request.
+    pub request: &'a RequestInfo,
+    /// The request's user; none to plan as an anonymous visitor.
+    pub user: Option<&'a Account>,
+    /// Starting context.
+    pub context: PlanContext,
+    /// A flow without stages is an answer.
+    pub allow_empty: bool,
+    /// The plan goes into a flow token.
+    pub for_token: bool,
+}
+
+/// Plans a flow without cache.
+///
+/// # Errors
+/// When it does not apply.
+pub async fn plan(app: &App, unit: &mut Unit<'_>, wish: PlanRequest<'_>) -> Result<Plan, NotApplicable> {
+    let now = app.site.clock.now();
+    let mut events = Vec::new();
+    let mut receipt = Receipt::new(app.site.random.uuid(), wish.flow_id, &wish.flow.slug.0, now);
+    let planner = Planner {
+        app,
+        flow_id: wish.flow_id,
+        flow: wish.flow,
+        use_cache: false,
+        allow_empty: wish.allow_empty,
+        for_token: wish.for_token,
+    };
+    let mut planning =
+        Planning { unit, request: wish.request, user: wish.user, events: &mut events, receipt: &mut receipt };
+    let plan = planner.plan(&mut planning, wish.context).await;
+    for event in events {
+        unit.event(event).await?;
+    }
+    plan
+}
+
+/// A context that is about one user.
+pub fn about(user: i64) -> PlanContext {
+    let mut context = PlanContext::default();
+    context.set(keys::PENDING_USER, &PendingUser::Known(user));
+    context
+}
+
+/// A link by which a user gets back into their account: the brand's recovery flow, planned for nobody signed in, behind
+/// a flow token whose key stays the same when the link is renewed (flows.md §14).
+///
+/// # Errors
+/// 400 without a recovery flow, or when it does not apply.
+pub async fn recovery_link(
+    app: &App,
+    unit: &mut Unit<'_>,
+    request: &RequestInfo,
+    target: &Account,
+    expires: DateTime<Utc>,
+) -> Result<String, ApiError> {
+    let brand = request.brand.and_then(|id| unit.snapshot.get::<Brand>(id));
+    let flow = brand.and_then(|b| b.flow_recovery.clone()).and_then(|r| {
+        let id = r.uuid();
+        Some((id, unit.snapshot.get::<Flow>(id)?))
+    });
+    let Some((flow_id, flow)) = flow else { return Err(ApiError::general("No recovery flow set.")) };
+    let wish = PlanRequest {
+        flow_id,
+        flow: &flow,
+        request,
+        user: None,
+        context: about(target.id),
+        allow_empty: true,
+        for_token: true,
+    };
+    let plan = match plan(app, unit, wish).await {
+        Ok(plan) => plan,
+        Err(NotApplicable::Failed(error)) => return Err(error),
+        Err(_) => return Err(ApiError::general("Recovery flow not applicable to user")),
+    };
+    let new = token::NewFlowToken {
+        identifier: format!("{}-password-reset", target.uid(&app.site.installation.id)),
+        user_id: target.id,
+        flow_id,
+        plan: json!(plan).to_string(),
+        expires,
+        revoke_on_execution: true,
+        key: app.site.random.text(60),
+        id: app.site.random.uuid(),
+        now: app.site.clock.now(),
+    };
+    let key = token::mint_flow_token(&mut unit.tx, &new).await.map_err(store)?;
+    let page = redirect::flow_page(&flow.slug.0, &format!("flow_token={key}"));
+    Ok(format!("{}{page}", request.base_url()))
+}

@@ -1,0 +1,56 @@
+//! What a browser session knows about flows: the plan, its history, the saved query, the running receipt.
+
+use crate::{plan::Plan, receipt::Receipt};
+use serde::{Deserialize, Serialize};
+
+/// The flow column of a session row.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FlowState {
+    /// The plan in progress.
+    pub plan: Option<Plan>,
+    /// Plans as they were when each stage was passed, oldest first; for the inspector.
+    pub history: Vec<Plan>,
+    /// The page's query of the latest request; its `next` counts at the end.
+    pub query: Option<String>,
+    /// The record of the run.
+    pub receipt: Option<Receipt>,
+}
+
+impl FlowState {
+    /// Longest history kept; restarts could otherwise grow it without end.
+    pub const HISTORY: usize = 32;
+
+    /// Reads the column; anything unreadable counts as nothing (security.md §14).
+    pub fn read(text: Option<&str>) -> Self {
+        let Some(text) = text else { return Self::default() };
+        let state: Self = serde_json::from_str(text).unwrap_or_else(|error| {
+            tracing::warn!(%error, "a stored flow state cannot be read and is dropped");
+            Self::default()
+        });
+        match &state.plan {
+            Some(plan) if plan.version != crate::plan::VERSION => Self::default(),
+            _ => state,
+        }
+    }
+
+    /// The column's text.
+    pub fn write(&self) -> String {
+        serde_json::to_string(self).unwrap_or_else(|error| {
+            tracing::error!(%error, "a flow state cannot be written");
+            "{}".to_owned()
+        })
+    }
+
+    /// A parameter of the saved query; the last one counts.
+    pub fn query_parameter(&self, name: &str) -> Option<String> {
+        let query = self.query.as_deref()?;
+        url::form_urlencoded::parse(query.as_bytes()).filter(|(n, _)| n == name).last().map(|(_, v)| v.into_owned())
+    }
+
+    /// Drops plan and saved query; the history stays for the inspector.
+    pub fn cancel(&mut self) {
+        self.plan = None;
+        self.query = None;
+    }
+}

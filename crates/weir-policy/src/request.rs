@@ -1,0 +1,116 @@
+//! What a policy is asked, and what it answers.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+use weir_core::Map;
+use weir_events::Origin;
+use weir_identity::Account;
+
+/// The facts of an HTTP request that flows and policies may look at. No web framework's types.
+#[derive(Clone, Debug, Default)]
+pub struct RequestInfo {
+    /// Method, upper case.
+    pub method: String,
+    /// Path without query.
+    pub path: String,
+    /// Query parameters of the request itself.
+    pub query: Vec<(String, String)>,
+    /// Headers that expressions may see; names lower case, no cookies, no credentials.
+    pub headers: Vec<(String, String)>,
+    /// Client address behind trusted proxies; `255.255.255.255` when unknown.
+    pub client_ip: String,
+    /// The `User-Agent`.
+    pub user_agent: String,
+    /// The id that stands in `X-authentik-id`.
+    pub request_id: String,
+    /// Host as the client wrote it, with port.
+    pub host: String,
+    /// The request came over TLS.
+    pub is_secure: bool,
+    /// Key of the brand in force; none for the built-in one.
+    pub brand: Option<Uuid>,
+    /// Cookies of Weir other than the session's: remembered devices.
+    pub cookies: Vec<(String, String)>,
+    /// The user account of the outpost that sends this request.
+    pub outpost: Option<Value>,
+}
+
+impl RequestInfo {
+    /// Scheme and host.
+    pub fn base_url(&self) -> String {
+        format!("{}://{}", if self.is_secure { "https" } else { "http" }, self.host)
+    }
+
+    /// A query parameter of the request itself; the last one counts.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// A header by lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// The part of an event that tells about the request.
+    pub fn origin(&self, user: Option<&Account>, brand: Value) -> Origin {
+        let args: Map = self.query.iter().map(|(n, v)| (n.clone(), Value::from(v.clone()))).collect();
+        Origin {
+            user: user.map_or_else(
+                || json!({"pk": 0, "username": "AnonymousUser", "email": ""}),
+                Account::event_user,
+            ),
+            user_id: user.map(|u| u.id),
+            username: user.map_or_else(|| "AnonymousUser".to_owned(), |u| u.username.clone()),
+            client_ip: Some(self.client_ip.clone()),
+            brand,
+            http_request: json!({
+                "path": self.path,
+                "method": self.method,
+                "args": args,
+                "user_agent": self.user_agent,
+                "request_id": self.request_id,
+            }),
+        }
+    }
+}
+
+/// The question.
+pub struct PolicyRequest<'a> {
+    /// The person asked about; none for an anonymous visitor.
+    pub user: Option<&'a Account>,
+    /// The request.
+    pub http: &'a RequestInfo,
+    /// The object policies are bound to, as `{app, model_name, pk, name}`; null in tests of a policy.
+    pub obj: Value,
+    /// What expressions see as `context`, without `flow_plan`.
+    pub context: Map,
+    /// Context of the flow plan; expressions may change it and the change stays. None outside flows.
+    pub plan_context: Option<&'a mut Map>,
+    /// A URL that an expression asked the plan to redirect to next.
+    pub plan_redirect: Option<String>,
+    /// A test run: no events are written.
+    pub debug: bool,
+}
+
+/// The answer of one policy or of one group of static bindings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PolicyResult {
+    /// Whether it passes.
+    pub passing: bool,
+    /// What the person is told.
+    pub messages: Vec<String>,
+    /// What the policy computed.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub raw_result: Value,
+    /// Log lines of the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log_messages: Vec<Value>,
+}
+
+impl PolicyResult {
+    /// A result with messages.
+    pub fn new(passing: bool, messages: Vec<String>) -> Self {
+        Self { passing, messages, ..Self::default() }
+    }
+}

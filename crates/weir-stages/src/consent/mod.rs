@@ -1,0 +1,9 @@
+//! Asks whether an application may have what it wants (stages.md §8).
+
+mod challenge;
+mod config;
+mod stage;
+
+pub use challenge::{ConsentChallenge, ConsentPermission, ConsentResponse};
+pub use config::{ConsentMode, ConsentStage};
+pub use stage::Consent;

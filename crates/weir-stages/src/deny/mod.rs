@@ -1,0 +1,7 @@
+//! Refuses whoever arrives here (stages.md §9).
+
+mod config;
+mod stage;
+
+pub use config::DenyStage;
+pub use stage::Deny;

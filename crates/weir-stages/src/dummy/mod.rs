@@ -1,0 +1,9 @@
+//! Shows its name and takes any answer; for trying flows out (stages.md §10).
+
+mod challenge;
+mod config;
+mod stage;
+
+pub use challenge::{DummyChallenge, DummyResponse};
+pub use config::DummyStage;
+pub use stage::Dummy;

@@ -1,0 +1,181 @@
+//! Behaviour of the identification stage.
+
+use super::{IdentificationChallenge, IdentificationResponse, IdentificationStage};
+use crate::password::{PasswordStage, backends};
+use async_trait::async_trait;
+use serde_json::Value;
+use weir_core::{FieldErrors, Ref, Resource};
+use weir_events::action;
+use weir_flow::{
+    Designation, Flow, Outcome, PendingUser, Reject, Stage, StageCx, View, keys,
+    redirect::flow_page,
+    stage::Effect,
+};
+use weir_identity::{Account, accounts};
+use weir_policy::PolicyBinding;
+
+/// The kind.
+pub struct Identification;
+
+fn refused() -> Reject {
+    Reject::Invalid(FieldErrors::general("Failed to authenticate."))
+}
+
+impl Identification {
+    /// Address of another flow with the page's query kept.
+    fn link(cx: &StageCx<'_>, flow: Option<&Ref<Flow>>) -> Option<String> {
+        let flow = cx.unit.snapshot.get::<Flow>(flow?.uuid())?;
+        let mut query = String::new();
+        for (name, value) in &cx.query {
+            if !query.is_empty() {
+                query.push('&');
+            }
+            query.extend(form_encode(name));
+            query.push('=');
+            query.extend(form_encode(value));
+        }
+        Some(flow_page(&flow.slug.0, &query))
+    }
+
+    /// A hint is enough when nothing else is asked and no policy wants to look at the binding.
+    fn may_skip(cx: &StageCx<'_>, config: &IdentificationStage) -> bool {
+        config.password_stage.is_none()
+            && config.captcha_stage.is_none()
+            && config.webauthn_stage.is_none()
+            && cx.unit.snapshot.referring_by::<PolicyBinding>(cx.binding, "target").is_empty()
+    }
+
+    async fn identify(
+        &self,
+        cx: &mut StageCx<'_>,
+        config: &IdentificationStage,
+        typed: &str,
+        password: Option<&str>,
+    ) -> Result<Outcome, Reject> {
+        let fields: Vec<weir_identity::UserField> = config.user_fields.iter().map(|f| f.account_field()).collect();
+        let found = accounts::identify(&mut cx.unit.tx, &fields, typed, config.case_insensitive_matching).await?;
+        let stage = config.password_stage.as_ref().and_then(|r| cx.unit.snapshot.get::<PasswordStage>(r.uuid()));
+        match &found {
+            Some(account) => cx.context.set(keys::PENDING_USER, &PendingUser::Known(account.id)),
+            None => {
+                tracing::info!("an unknown identifier was given");
+                // Kept although refused: policies may look at it, and later stages pretend.
+                cx.context.set(keys::PENDING_USER, &PendingUser::Claimed { identifier: typed.to_owned() });
+            }
+        }
+        if !config.show_matched_user {
+            cx.context.set(keys::PENDING_USER_IDENTIFIER, &typed.to_owned());
+        }
+        // Written for known names too, with no change, so that both cost the same.
+        let change = if found.is_some() { 0 } else { -1 };
+        cx.effects.push(Effect::Reputation { identifier: typed.to_owned(), change });
+        if let Some(stage) = stage {
+            return Self::check_password(cx, &stage, found.as_ref(), typed, password.unwrap_or_default()).await;
+        }
+        if found.is_some() || config.pretend_user_exists { Ok(Outcome::Next) } else { Err(refused()) }
+    }
+
+    async fn check_password(
+        cx: &mut StageCx<'_>,
+        stage: &PasswordStage,
+        found: Option<&Account>,
+        typed: &str,
+        password: &str,
+    ) -> Result<Outcome, Reject> {
+        let username = found.map_or(typed, |a| a.username.as_str());
+        let proven = backends::authenticate(cx, &stage.backends, username, password).await?;
+        // A typed mail address may be another account's username: only the account found counts.
+        match proven.filter(|p| found.is_some_and(|a| a.id == p.account.id)) {
+            Some(proven) => {
+                cx.context.set(keys::PENDING_USER, &PendingUser::Known(proven.account.id));
+                cx.context.set(keys::USER_BACKEND, &proven.backend.path().to_owned());
+                Ok(Outcome::Next)
+            }
+            None => {
+                let context = backends::failure(cx, username);
+                cx.event(action::LOGIN_FAILED, context);
+                if found.is_some() {
+                    cx.effects.push(Effect::Reputation { identifier: username.to_owned(), change: -1 });
+                }
+                Err(refused())
+            }
+        }
+    }
+
+    fn challenge(cx: &StageCx<'_>, config: &IdentificationStage) -> IdentificationChallenge {
+        let password = config.password_stage.as_ref().and_then(|r| cx.unit.snapshot.get::<PasswordStage>(r.uuid()));
+        let is_login = cx.flow.designation == Designation::Authentication;
+        let named = |value: Option<Value>, field: &str| {
+            value.and_then(|v| v.get(field)?.as_str().map(str::to_owned)).filter(|t| !t.is_empty())
+        };
+        let fields = config.user_fields.iter().filter_map(|f| serde_json::to_value(f).ok());
+        IdentificationChallenge {
+            user_fields: fields.filter_map(|v| v.as_str().map(str::to_owned)).collect(),
+            pending_user_identifier: cx.context.get(keys::PENDING_USER_IDENTIFIER),
+            password_fields: password.is_some(),
+            allow_show_password: password.is_some_and(|p| p.allow_show_password),
+            application_pre: named(cx.context.get(keys::APPLICATION), "name")
+                .or_else(|| named(cx.context.get(keys::DEVICE), "name")),
+            application_pre_launch: named(cx.context.get(keys::APPLICATION), "launch_url"),
+            flow_designation: cx.flow.designation,
+            captcha_stage: None,
+            enroll_url: Self::link(cx, config.enrollment_flow.as_ref()),
+            recovery_url: Self::link(cx, config.recovery_flow.as_ref()),
+            passwordless_url: Self::link(cx, config.passwordless_flow.as_ref()),
+            primary_action: if is_login { "Log in" } else { "Continue" },
+            sources: Vec::new(),
+            show_source_labels: config.show_source_labels,
+            enable_remember_me: config.enable_remember_me,
+            passkey_challenge: None,
+        }
+    }
+}
+
+fn form_encode(text: &str) -> impl Iterator<Item = &str> {
+    weir_flow::redirect::encode(text)
+}
+
+#[async_trait]
+impl Stage for Identification {
+    const MODEL: &'static str = IdentificationStage::MODEL;
+    type Config = IdentificationStage;
+    type Challenge = IdentificationChallenge;
+    type Response = IdentificationResponse;
+
+    async fn view(
+        &self,
+        cx: &mut StageCx<'_>,
+        config: &IdentificationStage,
+    ) -> Result<View<IdentificationChallenge>, Reject> {
+        let hint = cx.context.get(keys::PENDING_USER_IDENTIFIER).filter(|_| !cx.context.has(keys::PENDING_USER));
+        if let Some(hint) = hint
+            && Self::may_skip(cx, config)
+        {
+            match self.identify(cx, config, &hint, None).await {
+                Ok(outcome) => return Ok(View::Done(outcome)),
+                Err(Reject::Invalid(_)) => {
+                    cx.context.remove(keys::PENDING_USER_IDENTIFIER);
+                    cx.context.remove(keys::PENDING_USER);
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(View::Ask(Self::challenge(cx, config)))
+    }
+
+    async fn answer(
+        &self,
+        cx: &mut StageCx<'_>,
+        config: &IdentificationStage,
+        response: IdentificationResponse,
+    ) -> Result<Outcome, Reject> {
+        if response.passkey.as_ref().is_some_and(|p| !p.is_empty()) {
+            // No passkey was offered, so none can be valid here.
+            return Err(refused());
+        }
+        match response.uid_field.as_deref().filter(|t| !t.is_empty()) {
+            None => Err(Reject::Invalid(FieldErrors::general("No identification data provided."))),
+            Some(typed) => self.identify(cx, config, typed, response.password.as_deref()).await,
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Proves who somebody is by a password (stages.md §2).
+
+pub mod backends;
+mod challenge;
+mod config;
+mod stage;
+
+pub use challenge::{PasswordChallenge, PasswordResponse};
+pub use config::{Backend, PasswordStage};
+pub use stage::Password;

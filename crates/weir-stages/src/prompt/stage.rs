@@ -1,0 +1,172 @@
+//! Behaviour of the prompt stage.
+
+use super::{
+    Asking, Prompt, PromptChallenge, PromptResponse, PromptStage, PromptType, StagePrompt, answer, question,
+};
+use async_trait::async_trait;
+use serde_json::Value;
+use std::sync::Arc;
+use uuid::Uuid;
+use weir_core::{FieldErrors, Map, Resource};
+use weir_flow::{Outcome, Reject, Stage, StageCx, View, keys};
+use weir_identity::{Account, accounts};
+use weir_policy::{PolicyCx, PolicyRequest, engine};
+
+/// The kind.
+pub struct Ask;
+
+impl Ask {
+    /// The questions in order, as they stand for this person now.
+    async fn questions(
+        cx: &mut StageCx<'_>,
+        config: &PromptStage,
+        user: Option<&Account>,
+    ) -> Result<Vec<StagePrompt>, Reject> {
+        let mut prompts: Vec<(Uuid, Arc<Prompt>)> = config
+            .fields
+            .iter()
+            .filter_map(|r| Some((r.uuid(), cx.unit.snapshot.get::<Prompt>(r.uuid())?)))
+            .collect();
+        prompts.sort_by_key(|(_, p)| p.order);
+        let prompt_data = cx.context.get(keys::PROMPT_DATA).unwrap_or_default();
+        let snapshot = Arc::clone(&cx.unit.snapshot);
+        let app = cx.app;
+        let mut policies = PolicyCx {
+            site: &app.site,
+            snapshot: &snapshot,
+            tx: &mut cx.unit.tx,
+            kinds: &app.policies,
+            events: &mut cx.events,
+            depth: 0,
+        };
+        let asking = Asking {
+            expressions: &app.expressions,
+            user,
+            http: cx.request,
+            prompt_data: &prompt_data,
+            strict: false,
+        };
+        let mut questions = Vec::with_capacity(prompts.len());
+        for (_, prompt) in prompts {
+            questions.push(question(&mut policies, &asking, &prompt).await?);
+        }
+        Ok(questions)
+    }
+
+    /// All validation policies must agree; the messages of those that do not are the errors.
+    async fn ask_policies(
+        cx: &mut StageCx<'_>,
+        config: &PromptStage,
+        user: Option<&Account>,
+        answers: &Map,
+    ) -> Result<FieldErrors, Reject> {
+        let mut errors = FieldErrors::new();
+        if config.validation_policies.is_empty() {
+            return Ok(errors);
+        }
+        let snapshot = Arc::clone(&cx.unit.snapshot);
+        let app = cx.app;
+        let mut context = cx.context.0.clone();
+        context.insert(keys::PROMPT_DATA.name.to_owned(), Value::Object(answers.clone()));
+        let mut policies = PolicyCx {
+            site: &app.site,
+            snapshot: &snapshot,
+            tx: &mut cx.unit.tx,
+            kinds: &app.policies,
+            events: &mut cx.events,
+            depth: 0,
+        };
+        let mut refused = false;
+        let mut messages = Vec::new();
+        for policy in &config.validation_policies {
+            let mut request = PolicyRequest {
+                user,
+                http: cx.request,
+                obj: Value::Null,
+                context: context.clone(),
+                plan_context: Some(&mut cx.context.0),
+                plan_redirect: None,
+                debug: false,
+            };
+            match engine::run(&mut policies, *policy.pk(), &mut request, None).await {
+                Ok(result) => {
+                    refused |= !result.passing;
+                    messages.extend(result.messages);
+                }
+                Err(error) => {
+                    refused = true;
+                    messages.push(error.to_string());
+                }
+            }
+        }
+        if refused {
+            if messages.is_empty() {
+                messages.push("The answers were refused by a policy.".to_owned());
+            }
+            for message in messages {
+                errors.add(FieldErrors::GENERAL, message, "invalid");
+            }
+        }
+        Ok(errors)
+    }
+}
+
+#[async_trait]
+impl Stage for Ask {
+    const MODEL: &'static str = PromptStage::MODEL;
+    type Config = PromptStage;
+    type Challenge = PromptChallenge;
+    type Response = PromptResponse;
+
+    async fn view(&self, cx: &mut StageCx<'_>, config: &PromptStage) -> Result<View<PromptChallenge>, Reject> {
+        let person = cx.person().await?;
+        let fields = Self::questions(cx, config, person.account()).await?;
+        Ok(View::Ask(PromptChallenge { fields }))
+    }
+
+    async fn answer(
+        &self,
+        cx: &mut StageCx<'_>,
+        config: &PromptStage,
+        response: PromptResponse,
+    ) -> Result<Outcome, Reject> {
+        let person = cx.person().await?;
+        let questions = Self::questions(cx, config, person.account()).await?;
+        let mut errors = FieldErrors::new();
+        let mut answers = cx.context.get(keys::PROMPT_DATA).unwrap_or_default();
+        let mut passwords = Vec::new();
+        for question in &questions {
+            let Some(value) = answer::check(question, response.answers.get(&question.field_key), &mut errors) else {
+                continue;
+            };
+            if question.kind == PromptType::Password {
+                passwords.push(value.clone());
+            }
+            if question.kind == PromptType::Username
+                && is_taken(cx, value.as_str().unwrap_or_default(), person.account()).await?
+            {
+                errors.add(&question.field_key, "Username is already taken.", "invalid");
+            }
+            answers.insert(question.field_key.clone(), value);
+        }
+        if let [first, second] = passwords.as_slice()
+            && first != second
+        {
+            errors.add(FieldErrors::GENERAL, "Passwords don't match.", "invalid");
+        }
+        if errors.is_empty() {
+            errors = Self::ask_policies(cx, config, person.account(), &answers).await?;
+        }
+        if !errors.is_empty() {
+            return Err(Reject::Invalid(errors));
+        }
+        cx.context.set(keys::PROMPT_DATA, &answers);
+        Ok(Outcome::Next)
+    }
+}
+
+/// Whether another user has this name.
+async fn is_taken(cx: &mut StageCx<'_>, name: &str, own: Option<&Account>) -> Result<bool, Reject> {
+    let other = accounts::find_by_username(&mut cx.unit.tx, name).await?;
+    Ok(other.is_some_and(|other| own.is_none_or(|own| own.id != other.id)))
+}

@@ -1,0 +1,7 @@
+//! Sends the browser to an address or into another flow (stages.md §11).
+
+mod config;
+mod stage;
+
+pub use config::{RedirectMode, RedirectStage};
+pub use stage::Redirect;

@@ -1,0 +1,1 @@
+//! Stage kinds driven through the real executor.

@@ -1,0 +1,9 @@
+//! Starts the signed-in session (stages.md §5).
+
+mod challenge;
+mod config;
+mod stage;
+
+pub use challenge::{UserLoginChallenge, UserLoginResponse};
+pub use config::{GeoipBinding, NetworkBinding, UserLoginStage};
+pub use stage::UserLogin;

@@ -1,0 +1,8 @@
+//! Writes what prompts collected to a user (stages.md §4).
+
+mod apply;
+mod config;
+mod stage;
+
+pub use config::{CreationMode, UserWriteStage};
+pub use stage::UserWrite;
