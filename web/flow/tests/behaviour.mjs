@@ -1,6 +1,7 @@
 // What the pages do, with and without script.
 
 import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
 
 async function open(browser, url, { script = true, posts } = {}) {
   const context = await browser.newContext({ javaScriptEnabled: script, colorScheme: "light" });
@@ -80,6 +81,46 @@ export const behaviour = {
     await page.waitForURL(/\/if\/flow\/sample\//);
     assert.equal(await page.evaluate(() => localStorage.getItem("weir:identifier")), "maja");
     await page.close();
+  },
+
+  async "a passkey the browser offers answers without a name"(browser, base) {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    const devtools = await context.newCDPSession(page);
+    await devtools.send("WebAuthn.enable", { enableUI: false });
+    const { authenticatorId } = await devtools.send("WebAuthn.addVirtualAuthenticator", {
+      options: {
+        protocol: "ctap2",
+        transport: "internal",
+        hasResidentKey: true,
+        hasUserVerification: true,
+        isUserVerified: true,
+        automaticPresenceSimulation: true,
+      },
+    });
+    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    await devtools.send("WebAuthn.addCredential", {
+      authenticatorId,
+      credential: {
+        credentialId: Buffer.from("a credential id!").toString("base64"),
+        isResidentCredential: true,
+        rpId: "localhost",
+        privateKey: privateKey.export({ format: "der", type: "pkcs8" }).toString("base64"),
+        userHandle: Buffer.from("maja").toString("base64"),
+        signCount: 1,
+      },
+    });
+    let posted;
+    await page.route(/\/if\/flow\/sample\//, (route) => {
+      posted = new URLSearchParams(route.request().postData());
+      return route.fulfill({ status: 200, contentType: "text/html", body: "<title>posted</title>" });
+    });
+    await page.goto(`${base.replace("127.0.0.1", "localhost")}/identification-full.light.ltr.html`);
+    await page.waitForURL(/\/if\/flow\/sample\//);
+    const assertion = JSON.parse(posted.get("passkey:json"));
+    assert.equal(Buffer.from(assertion.id, "base64url").toString(), "a credential id!");
+    assert.ok(assertion.response.signature.length > 20);
+    await context.close();
   },
 
   async "each button of the last question gives its own answer"(browser, base) {
