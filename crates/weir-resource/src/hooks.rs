@@ -1,6 +1,6 @@
 //! Special behaviour beside a definition: checks that need the database, derived columns, read-only fields.
 
-use crate::{Site, Snapshot, Stored, Unit};
+use crate::{ListQuery, Site, Snapshot, Stored, Unit};
 use async_trait::async_trait;
 use std::{collections::BTreeMap, sync::Arc};
 use weir_core::{ApiError, Map};
@@ -101,6 +101,15 @@ pub trait Hooks: Send + Sync {
     /// 400 for a bad value.
     fn filter(&self, _site: &Site, _name: &str, _value: &str) -> Result<Option<Condition>, ApiError> {
         Ok(None)
+    }
+
+    /// Conditions that follow from the whole query (table-backed kinds): parameters that may repeat or work together,
+    /// and what stays out of a list unless asked for.
+    ///
+    /// # Errors
+    /// 400 for a bad value.
+    fn narrow(&self, _site: &Site, _query: &ListQuery) -> Result<Vec<Condition>, ApiError> {
+        Ok(Vec::new())
     }
 }
 

@@ -227,6 +227,11 @@ impl Unit<'_> {
         wheres: &mut Wheres,
     ) -> Result<(), ApiError> {
         let hooks = self.site.hooks.of(kind.model);
+        for hook in &hooks {
+            for condition in hook.narrow(self.site, query)? {
+                wheres.push(condition);
+            }
+        }
         let mut taken = Vec::new();
         for (name, value) in query.parameters.iter().filter(|(_, v)| !v.is_empty()) {
             for hook in &hooks {

@@ -1,14 +1,14 @@
 //! What the whole process shares: database, registry, snapshot, clock, randomness, installation keys.
 
-use crate::{HookSet, Object, Settings, Snapshot};
+use crate::{HookSet, Object, Settings, Snapshot, Stored, store, table};
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 use uuid::Uuid;
-use weir_core::{Clock, Map, Random, Registry};
-use weir_store::{Db, Durability, Row, StoreError, Tx};
+use weir_core::{ApiError, Backing, Clock, Map, Random, Registry, ResourceType};
+use weir_store::{Db, Durability, Row, StoreError, Tx, Val};
 
 /// Values made once for an installation.
 #[derive(Clone)]
@@ -150,6 +150,31 @@ impl Site {
                 tracing::warn!(error = format!("{error:#}"), "configuration could not be followed");
             }
         }
+    }
+
+    /// Objects by key, outside any transaction; unknown keys are left out.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn find_many(&self, kind: &'static ResourceType, pks: &[String]) -> Result<Vec<Stored>, ApiError> {
+        let Backing::Table(def) = kind.backing else {
+            let snapshot = self.snapshot();
+            let ids = pks.iter().filter_map(|pk| Uuid::parse_str(pk).ok());
+            return Ok(ids.filter_map(|id| snapshot.find_kind(kind.model, id).map(|o| Stored::of(o))).collect());
+        };
+        let mut found = Vec::with_capacity(pks.len());
+        for part in pks.chunks(500) {
+            let keys: Vec<Val> = part.iter().filter_map(|pk| table::key(def, pk)).collect();
+            if keys.is_empty() {
+                continue;
+            }
+            let marks: Vec<String> = (1..=keys.len()).map(|i| format!("${i}")).collect();
+            let only = if def.only.is_empty() { String::new() } else { format!(" AND {}", def.only) };
+            let sql = format!("SELECT * FROM {} WHERE {} IN ({}){only}", def.table, def.pk, marks.join(", "));
+            let rows = self.db.read(&sql, &keys).await.map_err(store)?;
+            found.extend(table::read_rows(self, None, kind, def, rows).await?.into_iter().map(|r| r.stored));
+        }
+        Ok(found)
     }
 
     pub(crate) fn publish(&self, snapshot: Arc<Snapshot>) {

@@ -225,6 +225,7 @@ impl<'a> Unit<'a> {
         mode: Mode,
     ) -> Result<Stored, ApiError> {
         self.begin(kind).await?;
+        self.lock_row(kind, pk).await?;
         // Read again inside the transaction: what the caller saw may have changed since.
         let old = self.find(kind, pk).await?.ok_or_else(ApiError::not_found)?;
         let merged = validate::merge(kind, Some(&old.doc), body, mode);
@@ -237,6 +238,7 @@ impl<'a> Unit<'a> {
     /// As [`Unit::update`].
     pub async fn set(&mut self, kind: &'static ResourceType, pk: &str, fields: Map) -> Result<Stored, ApiError> {
         self.begin(kind).await?;
+        self.lock_row(kind, pk).await?;
         let old = self.find(kind, pk).await?.ok_or_else(ApiError::not_found)?;
         let mut doc = old.doc.clone();
         doc.extend(fields);
@@ -248,6 +250,18 @@ impl<'a> Unit<'a> {
             Backing::Document => self.lock_configuration().await,
             Backing::Table(_) => self.tx.begin_write().await.map_err(store),
         }
+    }
+
+    /// Keeps others from changing a row between our look at it and our write, which sets every column.
+    async fn lock_row(&mut self, kind: &'static ResourceType, pk: &str) -> Result<(), ApiError> {
+        let lock = self.tx.dialect().for_update();
+        if let (Backing::Table(def), false) = (kind.backing, lock.is_empty())
+            && let Some(key) = table::key(def, pk)
+        {
+            let sql = format!("SELECT {pk} FROM {} WHERE {pk} = $1{lock}", def.table, pk = def.pk);
+            self.tx.read(&sql, &[key]).await.map_err(store)?;
+        }
+        Ok(())
     }
 
     async fn save(

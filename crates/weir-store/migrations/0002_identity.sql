@@ -8,6 +8,7 @@ CREATE TABLE identity_user (
     email TEXT NOT NULL DEFAULT '',
     email_lower TEXT NOT NULL DEFAULT '',
     upn TEXT,
+    upn_lower TEXT,
     password TEXT NOT NULL DEFAULT '!',
     password_change_date BIGINT NOT NULL,
     is_active BOOLEAN NOT NULL DEFAULT TRUE,
@@ -23,6 +24,7 @@ CREATE INDEX identity_user_username_lower ON identity_user (username_lower);
 CREATE INDEX identity_user_email ON identity_user (email);
 CREATE INDEX identity_user_email_lower ON identity_user (email_lower);
 CREATE INDEX identity_user_upn ON identity_user (upn);
+CREATE INDEX identity_user_upn_lower ON identity_user (upn_lower);
 CREATE INDEX identity_user_name ON identity_user (name);
 CREATE INDEX identity_user_path ON identity_user (path);
 CREATE INDEX identity_user_joined ON identity_user (date_joined);
@@ -75,13 +77,22 @@ CREATE TABLE identity_role_permission (
 );
 CREATE INDEX identity_role_permission_object ON identity_role_permission (model, object_id);
 
+-- permissions: JSON list of the numbers of permissions.
+CREATE TABLE identity_initial_permissions (
+    id {{auto_id}},
+    name TEXT NOT NULL UNIQUE,
+    role TEXT NOT NULL REFERENCES identity_role (id) ON DELETE CASCADE,
+    permissions TEXT NOT NULL DEFAULT '[]'
+);
+CREATE INDEX identity_initial_permissions_role ON identity_initial_permissions (role);
+
 -- The key of an API token can be shown again (contract view_key), so it is kept readable beside its digest.
 CREATE TABLE identity_token (
     id TEXT PRIMARY KEY,
     identifier TEXT NOT NULL UNIQUE,
     key_digest TEXT NOT NULL UNIQUE,
     key TEXT NOT NULL,
-    user_id BIGINT NOT NULL REFERENCES identity_user (id) ON DELETE CASCADE,
+    "user" BIGINT NOT NULL REFERENCES identity_user (id) ON DELETE CASCADE,
     intent TEXT NOT NULL DEFAULT 'api',
     description TEXT NOT NULL DEFAULT '',
     managed TEXT UNIQUE,
@@ -93,7 +104,7 @@ CREATE TABLE identity_token (
     revoke_on_execution BOOLEAN NOT NULL DEFAULT TRUE,
     created BIGINT NOT NULL
 );
-CREATE INDEX identity_token_user ON identity_token (user_id);
+CREATE INDEX identity_token_user ON identity_token ("user");
 CREATE INDEX identity_token_expires ON identity_token (expires);
 CREATE INDEX identity_token_flow ON identity_token (flow_id);
 
@@ -102,7 +113,7 @@ CREATE INDEX identity_token_flow ON identity_token (flow_id);
 CREATE TABLE identity_session (
     key_digest TEXT PRIMARY KEY,
     uuid TEXT NOT NULL UNIQUE,
-    user_id BIGINT REFERENCES identity_user (id) ON DELETE CASCADE,
+    "user" BIGINT REFERENCES identity_user (id) ON DELETE CASCADE,
     security_epoch BIGINT NOT NULL DEFAULT 0,
     data TEXT NOT NULL DEFAULT '{}',
     flow TEXT,
@@ -113,7 +124,7 @@ CREATE TABLE identity_session (
     last_used BIGINT NOT NULL,
     created BIGINT NOT NULL
 );
-CREATE INDEX identity_session_user ON identity_session (user_id);
+CREATE INDEX identity_session_user ON identity_session ("user");
 CREATE INDEX identity_session_expires ON identity_session (expires);
 
 CREATE TABLE identity_consent (
@@ -131,11 +142,15 @@ CREATE TABLE reputation (
     id TEXT PRIMARY KEY,
     identifier TEXT NOT NULL,
     ip TEXT NOT NULL,
+    ip_geo_data TEXT NOT NULL DEFAULT '{}',
+    ip_asn_data TEXT NOT NULL DEFAULT '{}',
     score BIGINT NOT NULL DEFAULT 0,
     updated BIGINT NOT NULL,
     expires BIGINT NOT NULL,
     UNIQUE (identifier, ip)
 );
+CREATE INDEX reputation_ip ON reputation (ip);
+CREATE INDEX reputation_expires ON reputation (expires);
 
 CREATE TABLE audit_event (
     id TEXT PRIMARY KEY,

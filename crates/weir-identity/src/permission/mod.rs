@@ -1,0 +1,96 @@
+//! Permissions (platform.md §5): what a user may do, the names that exist, giving and taking them, and the rule that
+//! nobody gives away more than they have (security.md S-AUTHZ-4).
+
+mod assign;
+mod conferring;
+mod names;
+
+pub(crate) use assign::write as write_unchecked;
+pub use assign::{Assignment, assign, forget_object, give_to_user, unassign, user_role};
+pub use conferring::{check_groups, check_roles, check_subset};
+pub use names::{PermissionInfo, SYSTEM_MODEL, all, find_id, number, system_codenames};
+
+use crate::{Reader, accounts::INTERNAL_SERVICE_ACCOUNT, membership::UP};
+use std::collections::{BTreeMap, BTreeSet};
+use weir_core::ResourceType;
+use weir_resource::Visible;
+use weir_store::StoreError;
+
+/// Everything a user may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Passes every check.
+    pub superuser: bool,
+    /// Inactive users pass none.
+    pub active: bool,
+    /// An outpost's account: lists it may not see are empty to it instead of forbidden.
+    pub is_outpost: bool,
+    /// Permissions on all objects.
+    pub global: BTreeSet<String>,
+    /// Permissions on single objects: permission → keys.
+    pub objects: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Grants {
+    /// Those of nobody.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Those of a user, through own roles and those of all groups and their ancestors.
+    pub async fn load(mut reader: impl Reader, user_id: i64) -> Result<Self, StoreError> {
+        let sql = format!(
+            "{UP} SELECT u.is_active, u.\"type\" AS kind, (SELECT COUNT(*) FROM identity_group g JOIN up ON up.id = g.id \
+             WHERE g.is_superuser = TRUE) AS superuser FROM identity_user u WHERE u.id = $1"
+        );
+        let Some(row) = reader.read_one(&sql, &[user_id.into()]).await? else { return Ok(Self::none()) };
+        let mut grants = Self {
+            superuser: row.int("superuser")? > 0,
+            active: row.bool("is_active")?,
+            is_outpost: row.text("kind")? == INTERNAL_SERVICE_ACCOUNT,
+            ..Self::default()
+        };
+        if grants.superuser || !grants.active {
+            return Ok(grants);
+        }
+        let sql = format!(
+            "{UP} SELECT DISTINCT permission, object_id FROM identity_role_permission WHERE role_id IN (\
+             SELECT role_id FROM identity_user_role WHERE user_id = $1 \
+             UNION SELECT l.role_id FROM identity_group_role l JOIN up ON up.id = l.group_id)"
+        );
+        for row in reader.read(&sql, &[user_id.into()]).await? {
+            grants.add(row.text("permission")?, row.text("object_id")?);
+        }
+        Ok(grants)
+    }
+
+    pub(crate) fn add(&mut self, permission: String, object_id: String) {
+        if object_id.is_empty() {
+            self.global.insert(permission);
+        } else {
+            self.objects.entry(permission).or_default().insert(object_id);
+        }
+    }
+
+    /// Whether the user has a permission on all objects or, with a key, on this one.
+    pub fn may(&self, permission: &str, pk: Option<&str>) -> bool {
+        self.active
+            && (self.superuser
+                || self.global.contains(permission)
+                || pk.is_some_and(|pk| self.objects.get(permission).is_some_and(|keys| keys.contains(pk))))
+    }
+
+    /// Which objects of a kind the user may see; none when there is no right at all (403).
+    pub fn visible(&self, kind: &ResourceType, user_id: i64) -> Option<Visible> {
+        if !self.active {
+            return None;
+        }
+        let permission = kind.permission("view");
+        if self.superuser || self.global.contains(&permission) {
+            return Some(Visible::All);
+        }
+        let keys: Vec<String> = self.objects.get(&permission).into_iter().flatten().cloned().collect();
+        let something = kind.owner.is_some() || !keys.is_empty() || self.is_outpost;
+        something.then_some(Visible::Some { owner: user_id, keys })
+    }
+}

@@ -1,0 +1,131 @@
+//! Rules of users, and the columns that clients do not see.
+
+use super::{filter, present};
+use crate::{
+    Grants,
+    accounts::{INTERNAL_SERVICE_ACCOUNT, UNUSABLE_PASSWORD},
+    permission, session,
+};
+use async_trait::async_trait;
+use serde_json::Value;
+use weir_core::{ApiError, FieldErrors, Map};
+use weir_resource::{Condition, Hooks, ListQuery, Presenting, Site, Stored, Unit, store};
+use weir_store::Val;
+
+/// See [`User`](super::User).
+pub struct UserHooks;
+
+fn text<'a>(doc: &'a Map, field: &str) -> &'a str {
+    doc.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The refusals of a path.
+fn check_path(path: &str, errors: &mut FieldErrors) {
+    if path.starts_with('/') || path.ends_with('/') {
+        errors.add("path", "No leading or trailing slashes allowed.", "invalid");
+    } else if path.split('/').any(str::is_empty) {
+        errors.add("path", "No empty segments in user path allowed.", "invalid");
+    }
+}
+
+fn check_type(by_client: bool, old: Option<&Stored>, new: &Map, errors: &mut FieldErrors) {
+    let internal = |kind: &str| kind == INTERNAL_SERVICE_ACCOUNT;
+    if !by_client {
+        return;
+    }
+    if old.is_some_and(|o| internal(o.text("type"))) {
+        errors.add("type", "Can't modify internal service account users.", "invalid");
+    } else if internal(text(new, "type")) {
+        errors.add("type", "Setting a user to internal service account is not allowed.", "invalid");
+    }
+}
+
+fn list(doc: &Map, field: &str) -> Vec<String> {
+    let items = doc.get(field).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    items.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+}
+
+/// The entries of a list that were not there before.
+pub(crate) fn added(field: &str, old: Option<&Stored>, new: &Map) -> Vec<String> {
+    let before = old.map(|o| list(&o.doc, field)).unwrap_or_default();
+    list(new, field).into_iter().filter(|v| !before.contains(v)).collect()
+}
+
+#[async_trait]
+impl Hooks for UserHooks {
+    async fn prepare(&self, unit: &mut Unit<'_>, old: Option<&Stored>, new: &mut Map) -> Result<(), ApiError> {
+        let mut errors = FieldErrors::new();
+        check_path(text(new, "path"), &mut errors);
+        check_type(unit.actor.user_id.is_some(), old, new, &mut errors);
+        errors.into_result()?;
+        let groups = added("groups", old, new);
+        let roles = added("roles", old, new);
+        if let Some(actor) = unit.actor.user_id
+            && !(groups.is_empty() && roles.is_empty())
+        {
+            let grants = Grants::load(&mut unit.tx, actor).await.map_err(store)?;
+            permission::check_groups(&mut unit.tx, &grants, "groups", &groups).await?;
+            permission::check_roles(&mut unit.tx, &grants, "roles", &roles).await?;
+        }
+        let now = Value::from(unit.site.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true));
+        match old {
+            None => {
+                new.insert("uuid".to_owned(), unit.site.random.uuid().to_string().into());
+                for field in ["date_joined", "password_change_date", "last_updated"] {
+                    new.insert(field.to_owned(), now.clone());
+                }
+            }
+            // A write that changes nothing leaves no trace.
+            Some(old) if old.doc != *new => {
+                new.insert("last_updated".to_owned(), now);
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    fn columns(&self, _site: &Site, old: Option<&Stored>, new: &Map) -> Vec<(&'static str, Val)> {
+        let upn = new.get("attributes").and_then(|a| a.get("upn")?.as_str()).filter(|t| !t.is_empty());
+        let mut columns = vec![
+            ("username_lower", Val::from(text(new, "username").to_lowercase())),
+            ("email_lower", Val::from(text(new, "email").to_lowercase())),
+            ("upn", Val::from(upn)),
+            ("upn_lower", Val::from(upn.map(str::to_lowercase))),
+        ];
+        if old.is_none() {
+            columns.push(("password", UNUSABLE_PASSWORD.into()));
+        }
+        columns
+    }
+
+    async fn written(&self, unit: &mut Unit<'_>, old: Option<&Stored>, new: &Stored) -> Result<(), ApiError> {
+        let active = |s: &Stored| s.doc.get("is_active").and_then(Value::as_bool).unwrap_or(false);
+        if old.is_some_and(active) && !active(new) {
+            session::delete_of_user(&mut unit.tx, new.int_pk(), None).await.map_err(store)?;
+        }
+        Ok(())
+    }
+
+    async fn deleting(&self, unit: &mut Unit<'_>, old: &Stored) -> Result<(), ApiError> {
+        if unit.actor.user_id.is_some() && old.text("type") == INTERNAL_SERVICE_ACCOUNT {
+            return Err(ApiError::general("Can't modify internal service account users."));
+        }
+        if unit.snapshot.settings.gdpr_compliance {
+            let sql = "DELETE FROM audit_event WHERE user_id = $1";
+            unit.tx.write(sql, &[old.int_pk().into()]).await.map_err(store)?;
+        }
+        permission::forget_object(unit, old).await
+    }
+
+    async fn present(&self, cx: &Presenting<'_>, rows: &[Stored], answers: &mut [Map]) -> Result<(), ApiError> {
+        present::add(cx, rows, answers).await
+    }
+
+    fn filter(&self, site: &Site, name: &str, value: &str) -> Result<Option<Condition>, ApiError> {
+        filter::one(site, name, value)
+    }
+
+    fn narrow(&self, _site: &Site, query: &ListQuery) -> Result<Vec<Condition>, ApiError> {
+        filter::several(query)
+    }
+}
