@@ -28,7 +28,7 @@ pub fn diagram(snapshot: &Snapshot, flow_id: Uuid, flow: &Flow, may_view: &dyn F
     let mut edges: Vec<String> = Vec::new();
     // The element the next one hangs on, with the label of the edge.
     let mut previous: Option<(String, Option<&str>)> = None;
-    let mut link = |edges: &mut Vec<String>, previous: &Option<(String, Option<&str>)>, to: &str| {
+    let link = |edges: &mut Vec<String>, previous: &Option<(String, Option<&str>)>, to: &str| {
         if let Some((from, label)) = previous {
             edges.push(match label {
                 Some(label) => format!("{from} --{label}--> {to}"),

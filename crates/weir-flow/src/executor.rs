@@ -38,7 +38,7 @@ pub enum Reply {
 }
 
 /// What happens to the session cookie.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum SessionChange {
     /// Nothing.
     Keep,
@@ -47,7 +47,7 @@ pub enum SessionChange {
         /// The key.
         key: String,
         /// Signed in as this user.
-        user: Option<i64>,
+        user: Option<Box<Account>>,
         /// The cookie outlives the browser until then.
         expires: Option<chrono::DateTime<chrono::Utc>>,
     },
@@ -332,7 +332,10 @@ impl<'a> Executor<'a> {
             let picture = match (&person, typed) {
                 (Person::Known(account), None) => avatar::for_account(&settings, account),
                 // Whoever typed a name must not learn from the picture whether it exists.
-                _ => avatar::for_name(&settings, &shown),
+                _ => avatar::of(
+                    &settings,
+                    &avatar::Subject { username: &shown, name: "", email: "", attributes: &Map::new() },
+                ),
             };
             challenge.insert("pending_user".to_owned(), shown.into());
             challenge.insert("pending_user_avatar".to_owned(), picture.into());

@@ -157,7 +157,7 @@ pub fn about(user: i64) -> PlanContext {
     context
 }
 
-/// A link by which a user gets back into their account: the brand's recovery flow, planned for nobody signed in, behind
+/// Path of a link by which a user gets back into their account: the brand's recovery flow, planned for nobody signed in, behind
 /// a flow token whose key stays the same when the link is renewed (flows.md §14).
 ///
 /// # Errors
@@ -168,6 +168,7 @@ pub async fn recovery_link(
     request: &RequestInfo,
     target: &Account,
     expires: DateTime<Utc>,
+    revoke_on_execution: bool,
 ) -> Result<String, ApiError> {
     let brand = request.brand.and_then(|id| unit.snapshot.get::<Brand>(id));
     let flow = brand.and_then(|b| b.flow_recovery.clone()).and_then(|r| {
@@ -195,12 +196,10 @@ pub async fn recovery_link(
         flow_id,
         plan: json!(plan).to_string(),
         expires,
-        revoke_on_execution: true,
-        key: app.site.random.text(60),
-        id: app.site.random.uuid(),
-        now: app.site.clock.now(),
+        revoke_on_execution,
     };
-    let key = token::mint_flow_token(&mut unit.tx, &new).await.map_err(store)?;
+    let minted = token::mint_flow_token(&mut unit.tx, &*app.site.random, app.site.clock.now(), &new).await;
+    let key = minted.map_err(store)?.ok_or_else(ApiError::not_found)?;
     let page = redirect::flow_page(&flow.slug.0, &format!("flow_token={key}"));
-    Ok(format!("{}{page}", request.base_url()))
+    Ok(page)
 }

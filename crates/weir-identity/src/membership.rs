@@ -142,3 +142,11 @@ pub fn merge_attributes(brand: &Map, groups: &[GroupRow], own: &Map) -> Map {
 pub fn attribute_flag(attributes: &Map, key: &str) -> Option<bool> {
     attributes.get(key).and_then(Value::as_bool)
 }
+
+/// Makes the user a member of a group; nothing happens when they are one, or when the group is gone.
+pub async fn join(tx: &mut weir_store::Tx, user_id: i64, group_id: Uuid) -> Result<(), StoreError> {
+    let sql = "INSERT INTO identity_membership (user_id, group_id) \
+               SELECT $1, id FROM identity_group WHERE id = $2 ON CONFLICT DO NOTHING";
+    tx.write(sql, &[user_id.into(), group_id.into()]).await?;
+    Ok(())
+}

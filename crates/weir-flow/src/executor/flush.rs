@@ -88,16 +88,11 @@ impl Executor<'_> {
     async fn rate(&mut self, identifier: &str, change: i64) -> Result<(), ApiError> {
         let app = self.cx.app;
         let settings = &self.cx.unit.snapshot.settings;
-        let limits = (i64::from(settings.reputation_lower_limit), i64::from(settings.reputation_upper_limit));
-        let rating = reputation::Change {
-            id: app.site.random.uuid(),
-            identifier,
-            ip: &self.cx.request.client_ip,
-            change,
-            limits,
-            now: app.site.clock.now(),
-        };
-        reputation::add(&mut self.cx.unit.tx, &rating).await.map_err(store)
+        let limits = reputation::Limits::of(settings);
+        let (random, now) = (&*app.site.random, app.site.clock.now());
+        let subject = (identifier, self.cx.request.client_ip.as_str());
+        reputation::add(&mut self.cx.unit.tx, random, now, subject, change, limits).await.map_err(store)?;
+        Ok(())
     }
 
     async fn save(&mut self) -> Result<SessionChange, RunError> {
@@ -109,22 +104,22 @@ impl Executor<'_> {
                 if row.flow.as_deref() == Some(flow.as_str()) {
                     return Ok(SessionChange::Keep);
                 }
-                let saved = session::save_flow(tx, &row.digest, row.flow_version, Some(&flow)).await.map_err(store)?;
+                let saved = session::save_flow(tx, &row.digest, row.flow_version, Some(&flow), None).await.map_err(store)?;
                 if saved { Ok(SessionChange::Keep) } else { Err(RunError::Conflict) }
             }
             None => {
-                let key = self.cx.app.site.random.text(40);
+                let random = &*self.cx.app.site.random;
+                let key = session::new_key(random);
                 let now = self.cx.app.site.clock.now();
                 let new = session::NewSession {
                     key: &key,
-                    uuid: self.cx.app.site.random.uuid(),
-                    flow: Some(&flow),
+                    data: Map::new(),
+                    flow: Some(flow),
                     expires: now + ANONYMOUS_LIFE,
                     ip: &self.cx.request.client_ip,
                     user_agent: &self.cx.request.user_agent,
-                    now,
                 };
-                session::create(tx, &new).await.map_err(store)?;
+                session::create(tx, random, now, new).await.map_err(store)?;
                 Ok(SessionChange::New { key, user: None, expires: None })
             }
         }
@@ -134,40 +129,46 @@ impl Executor<'_> {
     async fn log_in(&mut self, wish: LogIn) -> Result<SessionChange, RunError> {
         self.state.receipt = Some(self.receipt.clone()).filter(|_| self.state.plan.is_some());
         let flow = self.state.write();
-        let key = self.cx.app.site.random.text(40);
-        let now = self.cx.app.site.clock.now();
+        let app = self.cx.app;
+        let now = app.site.clock.now();
         let mut data = self.cx.session.as_ref().map(|s| s.data.clone()).unwrap_or_default();
         data.extend(wish.data);
+        let key = session::new_key(&*app.site.random);
         let tx = &mut self.cx.unit.tx;
         if let Some(old) = &self.cx.session {
-            // Claims the version this request read: a second answer of the same plan finds it gone.
-            if !session::save_flow(tx, &old.digest, old.flow_version, None).await.map_err(store)? {
+            // Claims the version this request read: a second answer of the same plan finds it taken.
+            let claimed = session::save_flow(tx, &old.digest, old.flow_version, Some(&flow), Some(&data)).await;
+            if !claimed.map_err(store)? {
                 return Err(RunError::Conflict);
             }
         }
         let log_in = session::LogIn {
-            old_digest: self.cx.session.as_ref().map(|s| s.digest.as_str()),
+            old: self.cx.session.as_ref().map(|s| s.digest.as_str()),
             key: &key,
-            uuid: self.cx.app.site.random.uuid(),
-            user: wish.user,
-            data: &data,
-            flow: Some(&flow),
+            user_id: wish.user,
+            epoch: None,
             // A session cookie ends with the browser; the row must end some day too.
             expires: wish.expires.unwrap_or(now + SESSION_COOKIE_LIFE),
             ip: &self.cx.request.client_ip,
             user_agent: &self.cx.request.user_agent,
-            now,
-            terminate_others: wish.terminate_others,
         };
-        session::log_in(tx, &log_in).await.map_err(store)?;
-        Ok(SessionChange::New { key, user: Some(wish.user), expires: wish.expires })
+        let begun = session::log_in(tx, &*app.site.random, now, log_in).await.map_err(store)?;
+        // Gone or locked while this request ran: look again, and refuse properly.
+        let Some((row, account)) = begun else { return Err(RunError::Conflict) };
+        if self.cx.session.is_none() {
+            session::save_flow(tx, &row.digest, row.flow_version, Some(&flow), Some(&data)).await.map_err(store)?;
+        }
+        if wish.terminate_others {
+            session::delete_of_user(tx, account.id, Some(&row.digest)).await.map_err(store)?;
+        }
+        Ok(SessionChange::New { key, user: Some(Box::new(account)), expires: wish.expires })
     }
 
     /// The old session is gone; the flow goes on in a new anonymous one.
     async fn log_out(&mut self) -> Result<SessionChange, RunError> {
         if let Some(old) = self.cx.session.take() {
             let tx = &mut self.cx.unit.tx;
-            if !session::save_flow(tx, &old.digest, old.flow_version, None).await.map_err(store)? {
+            if !session::save_flow(tx, &old.digest, old.flow_version, None, None).await.map_err(store)? {
                 return Err(RunError::Conflict);
             }
             session::log_out(tx, &old.digest).await.map_err(store)?;

@@ -254,8 +254,8 @@ async fn may_debug(unit: &mut Unit<'_>, user: &weir_identity::Account) -> Result
     if membership::is_superuser(&mut unit.tx, user.id).await.map_err(store)? {
         return Ok(true);
     }
-    let attributes: Map = membership::group_attributes(&mut unit.tx, user).await.map_err(store)?;
-    Ok(attributes.get("goauthentik.io/user/debug") == Some(&Value::Bool(true)))
+    let merged = membership::group_attributes(&mut unit.tx, user.id, &user.attributes, &Map::new()).await;
+    Ok(membership::attribute_flag(&merged.map_err(store)?, "goauthentik.io/user/debug") == Some(true))
 }
 
 /// What running a stage led to.

@@ -3,9 +3,12 @@
 use super::Backend;
 use serde_json::{Value, json};
 use weir_core::{ApiError, Map};
-use weir_crypto::{password::Password, pool::PoolError};
+use weir_crypto::{
+    password::{Password, Salt},
+    pool::PoolError,
+};
 use weir_flow::{Reject, StageCx, keys};
-use weir_identity::{Account, accounts, token};
+use weir_identity::{Account, Intent, accounts, token};
 
 /// A password that was right.
 pub struct Proven {
@@ -38,11 +41,9 @@ pub async fn authenticate(
             // Directory sources are not served yet: nobody has an account there.
             Backend::Ldap | Backend::Kerberos => false,
         };
-        if proven && let Some(account) = account.filter(|a| a.is_active) {
-            return Ok(Some(Proven { account, backend: *backend }));
-        }
         if proven {
-            return Ok(None);
+            let active = account.filter(|a| a.is_active);
+            return Ok(active.map(|account| Proven { account, backend: *backend }));
         }
     }
     Ok(None)
@@ -56,7 +57,7 @@ async fn inbuilt(cx: &mut StageCx<'_>, account: Option<&Account>, password: &str
     };
     let Ok(secret) = Password::new(password.as_bytes()) else { return Ok(false) };
     let Some(stored) = stored else {
-        cx.app.hashes.burn(secret).await.map_err(busy)?;
+        cx.app.hashes.burn().await.map_err(busy)?;
         return Ok(false);
     };
     let is_right = cx.app.hashes.verify(stored.clone(), secret).await.map_err(busy)?;
@@ -71,17 +72,16 @@ async fn inbuilt(cx: &mut StageCx<'_>, account: Option<&Account>, password: &str
 /// Brings an imported or older hash to the current parameters while the password is at hand.
 async fn rehash(cx: &mut StageCx<'_>, account: &Account, stored: &str, password: &str) -> Result<(), Reject> {
     let Ok(secret) = Password::new(password.as_bytes()) else { return Ok(()) };
-    let mut salt = weir_crypto::password::Salt::default();
-    cx.app.site.random.fill(salt.as_mut());
+    let salt = Salt::random(&mut weir_crypto::system_rng());
     let hash = cx.app.hashes.hash(secret, salt).await.map_err(busy)?;
-    accounts::replace_hash(&mut cx.unit.tx, account.id, stored, &hash).await?;
+    accounts::upgrade_password_hash(&mut cx.unit.tx, account.id, stored, &hash).await?;
     Ok(())
 }
 
 /// A token of intent `app_password` whose key is the password.
 async fn app_password(cx: &mut StageCx<'_>, account: Option<&Account>, password: &str) -> Result<bool, Reject> {
     let now = cx.now();
-    let found = token::authenticate(&mut cx.unit.tx, password, &["app_password"], now).await?;
+    let found = token::authenticate(&mut cx.unit.tx, password, &[Intent::AppPassword], now).await?;
     let matching = found.filter(|(_, owner)| account.is_some_and(|a| a.id == owner.id));
     let Some((token, _)) = matching else { return Ok(false) };
     let summary = json!({"app": "authentik_core", "model_name": "token", "pk": token.id, "name": token.identifier});

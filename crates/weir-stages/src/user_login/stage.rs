@@ -40,11 +40,12 @@ impl UserLogin {
         let key = Self::device_key(cx);
         let now = cx.now();
         let cookie = cx.request.cookies.iter().find(|(n, _)| n == DEVICE_COOKIE);
-        let claims = cookie.and_then(|(_, value)| key.verify::<DeviceClaims>(value).ok());
+        let claims = cookie.and_then(|(_, value)| key.verify::<DeviceClaims>(value, now.timestamp()).ok());
         if claims.is_some_and(|c| c.sub == uid && c.exp > now.timestamp()) {
             return Ok(true);
         }
-        Ok(session::has_session_from(&mut cx.unit.tx, account.id, &cx.request.client_ip, now).await?)
+        let sessions = session::of_user(&mut cx.unit.tx, account.id, now).await?;
+        Ok(sessions.iter().any(|s| s.last_ip == cx.request.client_ip))
     }
 
     /// Signs in; `None` when the choice to stay was not offered.
@@ -72,7 +73,7 @@ impl UserLogin {
                 sub: account.uid(&cx.app.site.installation.id),
                 exp: (now + device_life).timestamp(),
             };
-            let value = Self::device_key(cx).sign(&claims).map_err(anyhow::Error::new)?;
+            let value = Self::device_key(cx).encode(&claims).map_err(anyhow::Error::new)?;
             let max_age_secs = device_life.num_seconds();
             cx.effects.push(Effect::SetCookie(Cookie { name: DEVICE_COOKIE.to_owned(), value, max_age_secs }));
         }

@@ -6,6 +6,7 @@ use super::{
 };
 use async_trait::async_trait;
 use serde_json::{Value, json};
+use uuid::Uuid;
 use weir_core::{ApiError, Map, Resource, validate::Mode};
 use weir_crypto::password::{Password, Salt};
 use weir_events::action;
@@ -79,14 +80,13 @@ impl UserWrite {
     }
 
     async fn join_groups(cx: &mut StageCx<'_>, config: &UserWriteStage, user: i64) -> Result<(), StoreError> {
-        let mut groups: Vec<String> =
-            config.create_users_group.iter().map(|group| group.pk().to_string()).collect();
+        let mut groups: Vec<Uuid> = config.create_users_group.iter().map(|group| *group.pk()).collect();
         for group in cx.context.get(keys::GROUPS).unwrap_or_default() {
-            let key = group.as_str().or_else(|| group.get("pk").and_then(Value::as_str)).map(str::to_owned);
-            groups.extend(key);
+            let key = group.as_str().or_else(|| group.get("pk").and_then(Value::as_str));
+            groups.extend(key.and_then(|k| Uuid::parse_str(k).ok()));
         }
         for group in groups {
-            membership::join(&mut cx.unit.tx, user, &group).await?;
+            membership::join(&mut cx.unit.tx, user, group).await?;
         }
         Ok(())
     }
@@ -187,8 +187,7 @@ fn note_source(cx: &StageCx<'_>, attributes: &mut Map) {
 /// A hash of a new password; none when it is longer than anybody may choose.
 pub(crate) async fn hash(cx: &StageCx<'_>, password: &str) -> Result<Option<String>, Reject> {
     let Ok(secret) = Password::new(password.as_bytes()) else { return Ok(None) };
-    let mut salt = Salt::default();
-    cx.app.site.random.fill(salt.as_mut());
+    let salt = Salt::random(&mut weir_crypto::system_rng());
     let hashed = cx.app.hashes.hash(secret, salt).await;
     hashed.map(Some).map_err(|e| Reject::Unavailable(ApiError::Unavailable(2, anyhow::Error::new(e))))
 }
