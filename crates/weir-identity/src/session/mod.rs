@@ -8,6 +8,8 @@ mod resource;
 mod write;
 
 pub use agent::describe;
+#[cfg(test)]
+pub(crate) use agent::table_sizes;
 pub use resource::{AuthenticatedSession, SessionHooks};
 pub use write::{
     LogIn, NewSession, create, delete, delete_expired, delete_of_user, delete_of_users, log_in, log_out, save_data,
