@@ -104,12 +104,17 @@ pub(crate) fn import(module: &str, name: Option<&str>) -> Imported {
     match (module, name) {
         ("requests", None) => Imported::Value(session().into()),
         ("structlog" | "structlog.stdlib", Some("get_logger")) => Imported::GetLogger,
-        (module, Some(name)) if is_models(module) && name.starts_with(|first: char| first.is_ascii_uppercase()) => {
+        (module, Some(name)) if is_models(module) && is_class(name) => {
             Imported::Value(Object::new("ModelBase", format!("{MODEL}{module}.{name}")).into())
         }
         (_, Some(_)) => Imported::AskHost,
         (_, None) => Imported::Missing,
     }
+}
+
+/// Whether a name reads like a class and not like a constant or a function.
+fn is_class(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_uppercase()) && name.contains(|char: char| char.is_ascii_lowercase())
 }
 
 fn is_models(module: &str) -> bool {

@@ -121,7 +121,7 @@ fn compile_problem(error: &MontyException, lines: &[u32]) -> SyntaxProblem {
     let is_unsupported = error.exc_type() == ExcType::NotImplementedError;
     let message = error.message().unwrap_or("invalid syntax");
     let message = match message.strip_prefix("The monty syntax parser does not yet support ") {
-        Some(what) => format!("{what} are not supported"),
+        Some(what) => format!("not supported: {what}"),
         None => message.to_owned(),
     };
     SyntaxProblem { message, line, column: 1, is_unsupported }

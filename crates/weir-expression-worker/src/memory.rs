@@ -3,7 +3,7 @@
 
 use std::{
     alloc::{GlobalAlloc, Layout},
-    process,
+    hint, process,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
@@ -28,11 +28,16 @@ static HARD_LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 /// the interpreter's memory limit true, and ends the process when a single allocation jumps over that limit.
 pub struct CountingAllocator;
 
-/// Starts counting; called once, first thing in a worker.
-pub(crate) fn arm() {
+/// Starts counting; called once, first thing in a worker. False if the binary was built without this allocator: then
+/// no memory limit would hold, so nothing may run.
+pub(crate) fn arm() -> bool {
     LIVE_MEMORY.store(BIAS, Ordering::Relaxed);
     BASELINE_MEMORY.store(BIAS, Ordering::Relaxed);
     IS_ARMED.store(true, Ordering::Relaxed);
+    let probe = hint::black_box(vec![0_u8; 4096]);
+    let is_counted = LIVE_MEMORY.load(Ordering::Relaxed) > BIAS;
+    drop(probe);
+    is_counted
 }
 
 /// Takes what is allocated now (with the kept programs) as the starting point of a run and bounds what comes on top.

@@ -22,7 +22,9 @@ const STACK: usize = 256 * 1024 * 1024;
 
 /// Serves requests until the input ends. What the hidden subcommand of the server runs.
 pub fn main_loop() -> ExitCode {
-    memory::arm();
+    if !memory::arm() {
+        return ExitCode::FAILURE;
+    }
     let served = thread::Builder::new().name("expression".to_owned()).stack_size(STACK).spawn(|| {
         let mut pipe = Pipe { input: BufReader::new(io::stdin().lock()), output: io::stdout().lock() };
         serve(&mut pipe)

@@ -207,7 +207,10 @@ impl Pool {
             let is_started = conversation.is_started;
             match outcome {
                 Ok(Ok(last)) => {
-                    self.shared.give_back(worker);
+                    // What a worker once used it keeps; one that met the memory limit is not worth keeping.
+                    if !met_memory_limit(&last) {
+                        self.shared.give_back(worker);
+                    }
                     return Ok(last);
                 }
                 // It died while nobody looked; nothing has happened in this run yet.
@@ -226,6 +229,10 @@ async fn ended(worker: Worker) -> EvalError {
         Some(EXIT_OUT_OF_MEMORY) => EvalError::limit(Limit::Memory, "memory limit exceeded"),
         _ => EvalError::WorkerDied,
     }
+}
+
+fn met_memory_limit(last: &FromWorker) -> bool {
+    matches!(last, FromWorker::Done { result: Err(EvalError::Limit { limit: Limit::Memory, .. }), .. })
 }
 
 fn unexpected() -> EvalError {

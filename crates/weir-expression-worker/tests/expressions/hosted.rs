@@ -68,6 +68,7 @@ async fn models_can_be_imported() {
         ),
         ("from authentik.core.models import User as U, Group\nreturn [u.username for u in U.objects.all()]", json!(["ada", "bob", "eve"])),
         ("from authentik.core.models import User, Group\nreturn [isinstance(user, User), isinstance(user, Group)]", json!([true, false])),
+        ("from authentik.core.models import USER_ATTRIBUTE_CHANGE_NAME as name\nreturn name", json!("goauthentik.io/user/can-change-name")),
         ("from django.utils.timezone import now\nreturn now().tzinfo is not None", json!(true)),
         ("from django.db.models import Q\nquery = Q(a=1) | ~Q(b=2)\nreturn [query.connector, query.children[1].negated]", json!(["OR", true])),
         (
@@ -275,4 +276,38 @@ async fn what_comes_with_an_object_costs_no_question() {
     assert_eq!(host.questions, 0);
     assert!(pool().evaluate(policy("return user.groups.filter(name='a').exists()"), &mut host).await.result.is_ok());
     assert_eq!(host.questions, 3);
+}
+
+#[tokio::test]
+async fn flow_policies_as_they_are_commonly_written() {
+    give(&[
+        (
+            "plan = request.context.get('flow_plan')\nif not plan:\n    return True\nreturn not hasattr(plan.context.get('pending_user'), 'backend')",
+            json!(true),
+        ),
+        ("return not hasattr(context['pending_user'], 'backend')", json!(true)),
+        ("return 'username' in context.get('prompt_data', {})", json!(true)),
+        ("try:\n    return user.username\nexcept:\n    return ''", json!("ada")),
+        (
+            "data = request.context.get('prompt_data', {})\nif data.get('age', 0) < 18:\n    ak_message('Too young.')\n    return False\nreturn True",
+            json!(false),
+        ),
+        (
+            "email = context['prompt_data']['email']\nallowed = ['example.com', 'example.org']\nreturn any(email.lower().endswith('@' + domain) for domain in allowed)",
+            json!(true),
+        ),
+        (
+            "return {\n    'name': request.user.name,\n    'given_name': request.user.name.split(' ')[0],\n    'groups': [group.name for group in request.user.groups.all()],\n    'nickname': user.username,\n}",
+            json!({"name": "ADA", "given_name": "ADA", "groups": ["admins", "staff"], "nickname": "ada"}),
+        ),
+        (
+            "given, family = 'Ada King', ' '\nformatted = 'Ada King' + ' '\nif ' ' in formatted.strip():\n    given, _, family = formatted.strip().partition(' ')\nreturn {'givenName': given, 'familyName': family}",
+            json!({"givenName": "Ada", "familyName": "King"}),
+        ),
+        (
+            "suffix = 1\nname = 'ada'\nwhile ak_user_by(username=name):\n    name = f'ada{suffix}'\n    suffix += 1\nrequest.context['prompt_data']['username'] = name\nreturn request.context['prompt_data']['username']",
+            json!("ada1"),
+        ),
+    ])
+    .await;
 }
