@@ -1,12 +1,15 @@
 //! One request's work: a transaction, a view of the configuration that includes its own writes, and the audit trail.
 
+mod checks;
+mod document;
+
 use crate::{Object, Site, Snapshot, TableRow, store, table};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 use weir_core::{
-    ApiError, Backing, Field, FieldErrors, Map, OnDelete, ResourceType, TableDef,
+    ApiError, Backing, FieldErrors, Map, OnDelete, ResourceType, TableDef,
     validate::{self, Mode},
 };
 use weir_events::{Event, MASK, Origin, action};
@@ -311,96 +314,6 @@ impl<'a> Unit<'a> {
         Ok(Stored { kind, pk, doc })
     }
 
-    async fn write_document(
-        &mut self,
-        kind: &'static ResourceType,
-        old: Option<&Stored>,
-        pk: Option<String>,
-        doc: Map,
-    ) -> Result<Stored, ApiError> {
-        let now = self.site.clock.now();
-        let id = match (old, pk) {
-            (Some(old), _) => old.pk.clone(),
-            (None, Some(pk)) => {
-                Uuid::parse_str(&pk).map_err(|_| ApiError::field(kind.pk, "Must be a valid UUID."))?.to_string()
-            }
-            (None, None) => self.site.random.uuid().to_string(),
-        };
-        let uuid = Uuid::parse_str(&id).map_err(anyhow::Error::new)?;
-        let created = self.snapshot.find(uuid).map_or(now, |o| o.created);
-        let object = Object::new(kind, uuid, doc.clone(), created, now).map_err(anyhow::Error::new)?;
-        let text = Value::Object(doc.clone());
-        if old.is_some() {
-            let sql = "UPDATE object SET data = $1, changed = $2 WHERE id = $3";
-            self.tx.write(sql, &[text.into(), now.into(), id.clone().into()]).await.map_err(store)?;
-            for sql in ["DELETE FROM object_ref WHERE from_id = $1", "DELETE FROM object_unique WHERE id = $1"] {
-                self.tx.write(sql, &[id.clone().into()]).await.map_err(store)?;
-            }
-        } else {
-            let sql = "INSERT INTO object (id, model, data, created, changed) VALUES ($1, $2, $3, $4, $4)";
-            let vals = [id.clone().into(), kind.model.into(), text.into(), now.into()];
-            self.tx.write(sql, &vals).await.map_err(store)?;
-        }
-        self.write_indexes(&object).await?;
-        self.revise(kind, &id, if old.is_some() { "update" } else { "create" }, old).await?;
-        Arc::make_mut(&mut self.snapshot).put(Arc::new(object));
-        Ok(Stored { kind, pk: id, doc })
-    }
-
-    async fn write_indexes(&mut self, object: &Object) -> Result<(), ApiError> {
-        let id = object.id.to_string();
-        let mut seen = BTreeSet::new();
-        for (field, target) in object.references() {
-            let Some(reference) = object.kind.find_field(field).and_then(|f| f.reference.as_ref()) else { continue };
-            if seen.insert((field, target.clone())) {
-                let sql =
-                    "INSERT INTO object_ref (from_id, field, to_model, to_id, on_delete) VALUES ($1, $2, $3, $4, $5)";
-                let vals = [
-                    id.clone().into(),
-                    field.into(),
-                    reference.model.clone().into(),
-                    target.into(),
-                    reference.on_delete.as_str().into(),
-                ];
-                self.tx.write(sql, &vals).await.map_err(store)?;
-            }
-        }
-        for set in object.kind.unique {
-            if let Some(value) = unique_value(&object.doc, set) {
-                let sql = "INSERT INTO object_unique (model, key, value, id) VALUES ($1, $2, $3, $4)";
-                let vals =
-                    [unique_scope(object.kind, set).into(), set.join(",").into(), value.into(), id.clone().into()];
-                self.tx.write(sql, &vals).await.map_err(store)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Keeps the document as it was, and counts the revision that other nodes follow.
-    async fn revise(
-        &mut self,
-        kind: &ResourceType,
-        id: &str,
-        what: &str,
-        old: Option<&Stored>,
-    ) -> Result<(), ApiError> {
-        let sql = "INSERT INTO object_revision (object_id, model, action, data, actor, request_id, created) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id";
-        let vals: [Val; 7] = [
-            id.into(),
-            kind.model.into(),
-            what.into(),
-            old.map(|o| Value::Object(o.doc.clone()).to_string()).into(),
-            Some(self.actor.origin.user.to_string()).into(),
-            Some(self.actor.request_id.clone()).into(),
-            self.site.clock.now().into(),
-        ];
-        let rows = self.tx.write_returning(sql, &vals).await.map_err(store)?;
-        let row = rows.first().ok_or_else(|| anyhow::anyhow!("a revision got no number"))?;
-        Arc::make_mut(&mut self.snapshot).revision = row.int("id").map_err(store)?;
-        Ok(())
-    }
-
     /// Deletes an object and carries out the rules of those that refer to it.
     ///
     /// # Errors
@@ -480,136 +393,6 @@ impl<'a> Unit<'a> {
         Ok(())
     }
 
-    /// Refuses references to nothing; a policy-binding UUID becomes the object's own key.
-    async fn check_references(&mut self, kind: &'static ResourceType, doc: &mut Map) -> Result<(), ApiError> {
-        let mut errors = FieldErrors::new();
-        for field in kind.fields.iter().filter(|f| f.reference.is_some() && !f.read_only) {
-            let Some(value) = doc.get(&field.name).filter(|v| !v.is_null()).cloned() else { continue };
-            let values = match &value {
-                Value::Array(items) => items.clone(),
-                one => vec![one.clone()],
-            };
-            let mut resolved = Vec::with_capacity(values.len());
-            let missing = self.resolve(field, &values, &mut resolved).await?;
-            for value in missing {
-                errors.add(&field.name, validate::invalid_pk(&value), "does_not_exist");
-            }
-            let new = if value.is_array() { Value::Array(resolved) } else { resolved.pop().unwrap_or(Value::Null) };
-            doc.insert(field.name.clone(), new);
-        }
-        errors.into_result()
-    }
-
-    /// Splits references into those that exist (normalised, each once) and those that do not.
-    async fn resolve(
-        &mut self,
-        field: &Field,
-        values: &[Value],
-        resolved: &mut Vec<Value>,
-    ) -> Result<Vec<Value>, ApiError> {
-        let Some(reference) = &field.reference else { return Ok(Vec::new()) };
-        let targets = self.site.registry.targets(&reference.model);
-        let mut missing = Vec::new();
-        let table = targets.iter().find_map(|t| match t.backing {
-            Backing::Table(def) => Some(def),
-            Backing::Document => None,
-        });
-        let in_table = match table {
-            Some(def) => self.existing(def, values).await?,
-            None => BTreeSet::new(),
-        };
-        for value in values {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let found = Uuid::parse_str(&text).ok().and_then(|id| {
-                self.snapshot
-                    .find(id)
-                    .filter(|o| o.kind.answers_to(&reference.model))
-                    .or_else(|| self.snapshot.policy_target(id).filter(|o| o.kind.answers_to(&reference.model)))
-                    .map(|o| Value::from(o.id.to_string()))
-            });
-            match found.or_else(|| in_table.contains(&text).then(|| value.clone())) {
-                Some(found) if resolved.contains(&found) => {}
-                Some(found) => resolved.push(found),
-                None => missing.push(value.clone()),
-            }
-        }
-        Ok(missing)
-    }
-
-    async fn existing(&mut self, def: &TableDef, values: &[Value]) -> Result<BTreeSet<String>, ApiError> {
-        let keys: Vec<Val> = values
-            .iter()
-            .filter_map(|v| table::key(def, &v.as_str().map_or_else(|| v.to_string(), str::to_owned)))
-            .collect();
-        let mut found = BTreeSet::new();
-        for part in keys.chunks(500) {
-            let marks: Vec<String> = (1..=part.len()).map(|i| format!("${i}")).collect();
-            let sql = format!("SELECT {pk} FROM {} WHERE {pk} IN ({})", def.table, marks.join(", "), pk = def.pk);
-            for row in self.tx.read(&sql, part).await.map_err(store)? {
-                found.insert(if def.pk_is_int {
-                    row.int(def.pk).map_err(store)?.to_string()
-                } else {
-                    row.text(def.pk).map_err(store)?
-                });
-            }
-        }
-        Ok(found)
-    }
-
-    async fn check_unique(
-        &mut self,
-        kind: &'static ResourceType,
-        old: Option<&Stored>,
-        doc: &Map,
-    ) -> Result<(), ApiError> {
-        let mut errors = FieldErrors::new();
-        for set in kind.unique {
-            let Some(value) = unique_value(doc, set) else { continue };
-            if old.is_some_and(|o| unique_value(&o.doc, set).as_deref() == Some(value.as_str())) {
-                continue;
-            }
-            if self.is_taken(kind, set, doc, &value).await? {
-                match set {
-                    [field] => errors.add(
-                        field,
-                        format!("{} with this {} already exists.", kind.verbose_name, field.replace('_', " ")),
-                        "unique",
-                    ),
-                    _ => errors.add(
-                        FieldErrors::GENERAL,
-                        format!("The fields {} must make a unique set.", set.join(", ")),
-                        "unique",
-                    ),
-                }
-            }
-        }
-        errors.into_result()
-    }
-
-    async fn is_taken(
-        &mut self,
-        kind: &'static ResourceType,
-        set: &[&'static str],
-        doc: &Map,
-        value: &str,
-    ) -> Result<bool, ApiError> {
-        match kind.backing {
-            Backing::Document => {
-                let sql = "SELECT id FROM object_unique WHERE model = $1 AND key = $2 AND value = $3";
-                let vals = [unique_scope(kind, set).into(), set.join(",").into(), value.into()];
-                Ok(self.tx.read_one(sql, &vals).await.map_err(store)?.is_some())
-            }
-            Backing::Table(def) => {
-                let wheres: Vec<String> =
-                    set.iter().enumerate().map(|(i, f)| format!("{} = ${}", table::column(f), i + 1)).collect();
-                let vals: Vec<Val> =
-                    set.iter().filter_map(|f| Some(table::to_val(kind.find_field(f)?, doc.get(*f)))).collect();
-                let sql = format!("SELECT {} FROM {} WHERE {}", def.pk, def.table, wheres.join(" AND "));
-                Ok(self.tx.read_one(&sql, &vals).await.map_err(store)?.is_some())
-            }
-        }
-    }
-
     /// `model_created`, `model_updated` with the difference, `model_deleted`.
     async fn audit(&mut self, old: Option<&Stored>, new: Option<&Stored>) -> Result<(), ApiError> {
         let Some(subject) = new.or(old).filter(|s| s.kind.audited) else { return Ok(()) };
@@ -653,25 +436,4 @@ fn difference(old: &Stored, new: &Stored) -> Map {
         diff.insert(field.name.clone(), json!({"previous_value": shown(before), "new_value": shown(after)}));
     }
     diff
-}
-
-/// The joined value of a unique set; none when a part is null, because nulls never collide.
-fn unique_value(doc: &Map, set: &[&str]) -> Option<String> {
-    let parts: Option<Vec<String>> = set
-        .iter()
-        .map(|field| match doc.get(*field) {
-            None | Some(Value::Null) => None,
-            Some(Value::String(text)) => Some(text.clone()),
-            Some(other) => Some(other.to_string()),
-        })
-        .collect();
-    parts.map(|p| p.join("\u{1f}"))
-}
-
-/// Names of stages and policies are unique over all kinds of the family.
-fn unique_scope(kind: &ResourceType, set: &[&str]) -> &'static str {
-    match kind.family {
-        Some(family) if set == ["name"] => family.model(),
-        _ => kind.model,
-    }
 }
