@@ -3,11 +3,13 @@
 
 mod assign;
 mod conferring;
+mod entries;
 mod names;
 
 pub(crate) use assign::write as write_unchecked;
 pub use assign::{Assignment, assign, forget_object, give_to_user, unassign, user_role};
 pub use conferring::{check_groups, check_roles, check_subset};
+pub use entries::{Entry, assigned_view, global_of_role, objects_of_role, on_model};
 pub use names::{PermissionInfo, SYSTEM_MODEL, all, find_id, number, system_codenames};
 
 use crate::{Reader, accounts::INTERNAL_SERVICE_ACCOUNT, membership::UP};

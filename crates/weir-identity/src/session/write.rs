@@ -120,7 +120,8 @@ pub struct LogIn<'a> {
 }
 
 /// Signs a user in: a new key, a new identifier, the old plan and data. None when the user is gone, inactive or of
-/// another epoch, or when the old session has ended meanwhile. Notes the time of the log-in on the user.
+/// another epoch, or when the old session has ended meanwhile. Notes the time of the log-in on the user. To be called
+/// before other writes to the session, so that everybody locks the user first and the session second.
 pub async fn log_in(
     tx: &mut Tx,
     random: &dyn Random,

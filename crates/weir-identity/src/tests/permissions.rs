@@ -171,7 +171,43 @@ async fn new_objects_get_initial_permissions() {
     unit.commit().await.unwrap();
     let grants = Grants::load(&*f.db, ann).await.unwrap();
     assert!(grants.may("authentik_core.change_group", Some(&made.pk)));
-    assert!(grants.objects.get("authentik_core.view_user").is_none());
+    assert!(!grants.objects.contains_key("authentik_core.view_user"));
     f.remove::<Group>(&made.pk).await;
     assert!(Grants::load(&*f.db, ann).await.unwrap().objects.is_empty());
+}
+
+#[tokio::test]
+async fn what_roles_were_given_is_shown_by_model_and_by_role() {
+    let f = fixture().await;
+    let ann = f.user("ann").await;
+    let (one, two) = (f.make::<Role>(json!({"name": "one"})).await.pk, f.make::<Role>(json!({"name": "two"})).await.pk);
+    let mut unit = Unit::new(&f.site, acting(None));
+    let global = Assignment { permissions: names(&["authentik_core.view_user"]), ..Default::default() };
+    permission::assign(&mut unit, &one, &global).await.unwrap();
+    let single = Assignment {
+        permissions: names(&["impersonate"]),
+        model: Some("authentik_core.user".to_owned()),
+        object_pk: Some(ann.to_string()),
+    };
+    permission::assign(&mut unit, &two, &single).await.unwrap();
+    let shown = permission::objects_of_role(&mut unit, Some(&two)).await.unwrap();
+    assert_eq!(shown.len(), 1);
+    assert_eq!(shown[0]["object_description"], "ann");
+    assert_eq!(shown[0]["object_pk"], ann.to_string());
+    assert_eq!(permission::objects_of_role(&mut unit, None).await.unwrap().len(), 1);
+    unit.commit().await.unwrap();
+    let on = async |pk: Option<&str>| {
+        let found = permission::on_model(&*f.db, &f.site.registry, "authentik_core.user", pk).await.unwrap();
+        found.iter().map(permission::assigned_view).collect::<Vec<Value>>()
+    };
+    let all = on(None).await;
+    assert_eq!((&all[0]["name"], &all[1]["name"]), (&json!("one"), &json!("two")));
+    assert_eq!(all[0]["model_permissions"][0]["codename"], "view_user");
+    assert_eq!(all[1]["object_permissions"][0]["codename"], "impersonate");
+    assert_eq!(on(Some("999")).await.len(), 1);
+    assert_eq!(permission::global_of_role(&*f.db, &one).await.unwrap(), ["authentik_core.view_user".to_owned()].into());
+    let mut unit = Unit::new(&f.site, acting(None));
+    permission::unassign(&mut unit, &two, &single).await.unwrap();
+    unit.commit().await.unwrap();
+    assert_eq!(on(None).await.len(), 1);
 }

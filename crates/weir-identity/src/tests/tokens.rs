@@ -141,6 +141,21 @@ async fn keys_are_shown_and_set_on_record() {
 }
 
 #[tokio::test]
+async fn a_lockdown_takes_all_tokens_of_the_user_and_no_other() {
+    let f = fixture().await;
+    let (ann, bob) = (f.user("ann").await, f.user("bob").await);
+    let (mine, other) = (minted(&f, ann, "a").await.1, minted(&f, bob, "b").await.1);
+    let link = flow_key(&f, flow_token(ann, "one", true, f.now())).await;
+    assert_eq!(token::of_user(&*f.db, ann, Intent::Api, f.now()).await.unwrap().len(), 1);
+    let mut tx = f.db.tx();
+    assert_eq!(token::delete_of_user(&mut tx, ann).await.unwrap(), 2);
+    tx.commit().await.unwrap();
+    assert!(!opens(&f, &mine).await);
+    assert!(take(&f, &link).await.is_none());
+    assert!(opens(&f, &other).await);
+}
+
+#[tokio::test]
 async fn the_expiry_job_rotates_api_tokens_and_deletes_the_rest() {
     let f = fixture().await;
     let id = f.user("ann").await;

@@ -136,6 +136,8 @@ impl Hooks for TokenHooks {
         let actor = unit.actor.user_id;
         let mut grants = None;
         if let Some(actor) = actor {
+            let managed = old.and_then(|o| o.doc.get("managed").cloned()).unwrap_or(Value::Null);
+            new.insert("managed".to_owned(), managed);
             check_intent(old, new)?;
             grants = Some(settle_owner(unit, actor, old, new).await?);
         }

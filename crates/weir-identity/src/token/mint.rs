@@ -52,6 +52,7 @@ pub async fn mint(unit: &mut Unit<'_>, new: NewToken) -> Result<(Stored, String)
         "user": new.user_id,
         "intent": new.intent.as_str(),
         "description": new.description,
+        "managed": new.managed,
         "expiring": new.expires.is_some(),
         "expires": new.expires.map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)),
     });
@@ -61,17 +62,7 @@ pub async fn mint(unit: &mut Unit<'_>, new: NewToken) -> Result<(Stored, String)
     let actor = unit.actor.user_id.take();
     let made = unit.create(tokens, &body, None).await;
     unit.actor.user_id = actor;
-    let mut made = made?;
-    if let Some(managed) = new.managed {
-        unit.tx
-            .write(
-                "UPDATE identity_token SET managed = $1 WHERE id = $2",
-                &[managed.clone().into(), made.pk.clone().into()],
-            )
-            .await
-            .map_err(store)?;
-        made.doc.insert("managed".to_owned(), managed.into());
-    }
+    let made = made?;
     let key = match new.key {
         Some(key) => {
             write_key(unit, &made.pk, &key).await?;

@@ -18,7 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use weir_core::{Backing, Ref, Resource, Slug, TableDef, types::RefTarget};
-use weir_store::{Row, StoreError};
+use weir_store::{Row, StoreError, Tx};
 
 /// What a token is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -55,9 +55,9 @@ impl Intent {
 /// A token.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Token {
-    /// Set when the server keeps this token.
+    /// Set when the server keeps this token; what clients send here is passed over.
     #[serde(default)]
-    #[schemars(extend("readOnly" = true))]
+    #[schemars(length(min = 1))]
     pub managed: Option<String>,
     /// Unique name that addresses the token.
     #[schemars(length(max = 255))]
@@ -189,4 +189,9 @@ pub async fn of_user(
     let rows = reader.read(sql, &[user_id.into(), intent.as_str().into()]).await?;
     let rows: Result<Vec<TokenRow>, StoreError> = rows.iter().map(TokenRow::from_row).collect();
     Ok(rows?.into_iter().filter(|t| !t.is_expired(now)).collect())
+}
+
+/// Deletes all tokens of a user, flow links included; part of a lockdown. Returns how many.
+pub async fn delete_of_user(tx: &mut Tx, user_id: i64) -> Result<u64, StoreError> {
+    tx.write("DELETE FROM identity_token WHERE \"user\" = $1", &[user_id.into()]).await
 }
