@@ -80,6 +80,10 @@ async fn clients_make_tokens_for_themselves_with_a_life_that_is_given() {
         refused(json!({"identifier": "mine"})).await,
         json!({"identifier": ["Token with this identifier already exists."]})
     );
+    assert_eq!(
+        refused(json!({"identifier": "z", "user": null})).await,
+        json!({"user": ["This field may not be null."]})
+    );
     assert_eq!(refused(json!({"identifier": "no slug!"})).await["identifier"].as_array().unwrap().len(), 1);
 }
 

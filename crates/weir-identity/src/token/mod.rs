@@ -67,7 +67,8 @@ pub struct Token {
     pub intent: Intent,
     /// The user as whom the token acts; the caller when left out.
     #[serde(default)]
-    #[schemars(extend("x-on-delete" = "cascade"))]
+    // May be left out but not be null.
+    #[schemars(with = "i64", extend("x-ref" = "authentik_core.user", "x-on-delete" = "cascade"))]
     pub user: Option<Ref<User>>,
     /// Note for people.
     #[serde(default)]
