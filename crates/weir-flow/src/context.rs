@@ -64,6 +64,19 @@ impl PlanContext {
         self.0.remove(key.name);
     }
 
+    /// A copy in which secrets are masked, for people to look at.
+    #[must_use]
+    pub fn without_secrets(&self) -> Self {
+        let masked = self.0.iter().map(|(key, value)| {
+            let secret = crate::keys::SECRET.contains(&key.as_str());
+            (key.clone(), if secret { Value::from(weir_events::MASK) } else { value.clone() })
+        });
+        match weir_events::cleanse(Value::Object(masked.collect())) {
+            Value::Object(map) => Self(map),
+            _ => Self::default(),
+        }
+    }
+
     /// A value inside an object under the key, made when absent.
     pub fn object_mut(&mut self, key: Key<Map>) -> &mut Map {
         let slot = self.0.entry(key.name.to_owned()).or_insert_with(|| Value::Object(Map::new()));

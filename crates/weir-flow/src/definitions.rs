@@ -143,7 +143,8 @@ impl Resource for Flow {
     const ORDER: &'static str = "slug";
     const UNIQUE: &'static [&'static [&'static str]] = &[&["slug"]];
     const POLICY_TARGET: bool = true;
-    const PERMISSIONS: &'static [&'static str] = &["export_flow", "inspect_flow", "view_flow_cache", "clear_flow_cache"];
+    const PERMISSIONS: &'static [&'static str] =
+        &["export_flow", "inspect_flow", "view_flow_cache", "clear_flow_cache"];
 }
 
 fn yes() -> bool {

@@ -66,7 +66,11 @@ pub fn diagram(snapshot: &Snapshot, flow_id: Uuid, flow: &Flow, may_view: &dyn F
         let guards = policies(snapshot, *binding_id, may_view);
         for (j, (_, policy)) in guards.iter().enumerate() {
             let guard = format!("{name}_policy_{j}");
-            nodes.push(format!("{guard}{{{{\"Policy ({})\\n{}\"}}}}", policy.kind.verbose_name, quoted(&policy.name())));
+            nodes.push(format!(
+                "{guard}{{{{\"Policy ({})\\n{}\"}}}}",
+                policy.kind.verbose_name,
+                quoted(&policy.name())
+            ));
             link(&mut edges, &previous, &guard);
             edges.push(format!("{guard} --Policy passed--> {name}"));
             previous = Some((guard, Some("Policy denied")));

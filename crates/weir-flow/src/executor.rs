@@ -4,7 +4,8 @@ mod flush;
 mod steps;
 
 use crate::{
-    App, DeniedAction, Designation, Flow, NotApplicable, Plan, PlanContext, Planner, StageCx, challenge, keys,
+    App, DeniedAction, Designation, Flow, NotApplicable, PendingUser, Plan, PlanContext, Planner, StageCx, challenge,
+    keys,
     planner::Planning,
     receipt::{Entry, Receipt},
     redirect,
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use uuid::Uuid;
 use weir_core::{ApiError, Map};
-use weir_identity::{Account, avatar, session::SessionRow};
+use weir_identity::{Account, avatar, session::SessionRow, token};
 use weir_policy::RequestInfo;
 use weir_resource::{Actor, Unit, store};
 
@@ -84,6 +85,8 @@ pub struct Executor<'a> {
     receipt: Receipt,
     /// Receipt lines to keep as a row, because the run ended in this request.
     outcome: Option<&'static str>,
+    /// Key of a link that this request used up.
+    used_token: Option<Uuid>,
 }
 
 impl<'a> Executor<'a> {
@@ -127,7 +130,7 @@ impl<'a> Executor<'a> {
             events: Vec::new(),
             notices: Vec::new(),
         };
-        Self { cx, state, receipt, outcome: None }
+        Self { cx, state, receipt, outcome: None, used_token: None }
     }
 
     /// Runs at most one stage, then writes plan, history, effects and events in one transaction.
@@ -160,11 +163,13 @@ impl<'a> Executor<'a> {
     }
 
     async fn walk(&mut self, query: &str, input: Input) -> Result<Reply, RunError> {
-        self.cx.query = url::form_urlencoded::parse(query.as_bytes())
-            .map(|(n, v)| (n.into_owned(), v.into_owned()))
-            .collect();
-        if let Some(key) = self.cx.query_parameter("flow_token").map(str::to_owned) {
-            self.restore(&key).await?;
+        self.cx.query =
+            url::form_urlencoded::parse(query.as_bytes()).map(|(n, v)| (n.into_owned(), v.into_owned())).collect();
+        if let Some(key) = self.cx.query_parameter("flow_token").map(str::to_owned)
+            && let Some(refusal) = self.restore(&key).await?
+        {
+            self.state.query = Some(query.to_owned());
+            return Ok(refusal);
         }
         if self.state.plan.as_ref().is_some_and(|p| p.flow != self.cx.flow_id) {
             self.state.cancel();
@@ -188,29 +193,46 @@ impl<'a> Executor<'a> {
         Ok(self.present(input).await?)
     }
 
-    /// Takes the plan of a flow token in place of the session's (flows.md §7).
-    async fn restore(&mut self, key: &str) -> Result<(), ApiError> {
+    /// Takes the plan of a flow token in place of the session's (flows.md §7). Gives the reply when the link is refused.
+    async fn restore(&mut self, key: &str) -> Result<Option<Reply>, ApiError> {
         let now = self.cx.now();
-        let token = weir_identity::token::take_flow_token(&mut self.cx.unit.tx, key, now).await.map_err(store)?;
-        let Some(token) = token else { return Ok(()) };
+        let token = token::take_flow_token(&mut self.cx.unit.tx, key, now).await.map_err(store)?;
+        let Some(token) = token else { return Ok(None) };
+        if token.flow_id != self.cx.flow_id {
+            // Opened at another flow: it restores nothing, so it is not used up either.
+            let fresh = Unit::new(&self.cx.app.site, self.cx.unit.actor.clone());
+            std::mem::replace(&mut self.cx.unit, fresh).rollback().await?;
+            return Ok(None);
+        }
+        self.used_token = Some(token.id).filter(|_| token.revoke_on_execution);
+        let current = self.state.plan.take_if(|p| p.flow == self.cx.flow_id);
+        if let Some(current) = &current
+            && !token.revoke_on_execution
+            && current.context.get(keys::IS_RESTORED).as_deref() == Some(&token.identifier)
+        {
+            // The page's address keeps the token: this plan came from it and is on its way.
+            self.state.plan = Some(current.clone());
+            return Ok(None);
+        }
         let value = serde_json::from_str(&token.plan).unwrap_or(Value::Null);
-        let Some(mut plan) = Plan::read(&value) else {
+        let Some(mut plan) = Plan::read(&value).filter(|p| p.flow == token.flow_id) else {
             tracing::warn!("the plan of a flow token cannot be read");
-            return Ok(());
+            self.state.plan = current;
+            return Ok(None);
         };
-        if let Some(current) = self.state.plan.take() {
-            let person = plan.context.0.get(keys::PENDING_USER.name).cloned();
-            // The context of the running plan is laid over; the person of the token stays (S-FLOW-4).
-            plan.context.0.extend(current.context.0);
-            match person {
-                Some(person) => plan.context.0.insert(keys::PENDING_USER.name.to_owned(), person),
-                None => plan.context.0.remove(keys::PENDING_USER.name),
-            };
+        // A plan about somebody else than the token's user is not to be trusted (S-FLOW-4).
+        match plan.context.get(keys::PENDING_USER) {
+            Some(PendingUser::Known(id)) if id == token.user_id => {}
+            None => {}
+            Some(_) => return Ok(Some(self.deny(None).await?)),
+        }
+        if let Some(current) = current {
+            plan.context = merged(plan.context, current.context);
         }
         plan.context.set(keys::IS_RESTORED, &token.identifier);
         self.state.history.clear();
         self.state.plan = Some(plan);
-        Ok(())
+        Ok(None)
     }
 
     async fn make_plan(&mut self, context: PlanContext, use_cache: bool) -> Result<Plan, NotApplicable> {
@@ -299,6 +321,11 @@ impl<'a> Executor<'a> {
     /// Plans the flow anew (flows.md §3, restart).
     async fn restart(&mut self, keep_context: bool) -> Result<Reply, ApiError> {
         self.note(Entry::Restarted);
+        self.state.restarts = self.state.restarts.saturating_add(1);
+        if self.state.restarts > FlowState::RESTARTS {
+            tracing::warn!(flow = self.cx.flow.slug.0, "a flow restarts itself without end");
+            return self.deny(None).await;
+        }
         let old = self.state.plan.take().map(|p| p.context).unwrap_or_default();
         let context = if keep_context { old } else { PlanContext::default() };
         match self.make_plan(context, false).await {
@@ -309,6 +336,13 @@ impl<'a> Executor<'a> {
             Err(NotApplicable::Empty) => self.finish().await,
             Err(NotApplicable::Refused(message)) => self.refuse(&message).await,
             Err(NotApplicable::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Notes what a page that is looked at twice would repeat.
+    fn note_once(&mut self, entry: Entry) {
+        if !self.receipt.has_said(&entry) {
+            self.note(entry);
         }
     }
 
@@ -331,6 +365,7 @@ impl<'a> Executor<'a> {
         if with_user {
             let picture = match (&person, typed) {
                 (Person::Known(account), None) => avatar::for_account(&settings, account),
+                (Person::Anonymous, None) => avatar::DEFAULT_AVATAR.to_owned(),
                 // Whoever typed a name must not learn from the picture whether it exists.
                 _ => avatar::of(
                     &settings,
@@ -342,6 +377,21 @@ impl<'a> Executor<'a> {
         }
         Ok(())
     }
+}
+
+/// The context of a token's plan with that of the running plan laid over, except for who the person is and how that was
+/// proven.
+fn merged(mut restored: PlanContext, running: PlanContext) -> PlanContext {
+    const KEPT: [&str; 6] = [
+        keys::PENDING_USER.name,
+        keys::PENDING_USER_IDENTIFIER.name,
+        keys::USER_BACKEND.name,
+        keys::AUTH_METHOD.name,
+        keys::AUTH_METHOD_ARGS.name,
+        keys::IS_REDIRECTED.name,
+    ];
+    restored.0.extend(running.0.into_iter().filter(|(key, _)| !KEPT.contains(&key.as_str())));
+    restored
 }
 
 /// What the page around a challenge looks like (contract schema `ContextualFlowInfo`).
@@ -370,7 +420,8 @@ pub fn background(snapshot: &weir_resource::Snapshot, flow: &Flow, brand: Option
         .and_then(|id| snapshot.find(id))
         .map(|o| o.text("branding_default_flow_background").to_owned())
         .unwrap_or_default();
-    let name = [flow.background.as_str(), of_brand.as_str(), BUILT_IN].into_iter().find(|n| !n.is_empty()).unwrap_or(BUILT_IN);
+    let name =
+        [flow.background.as_str(), of_brand.as_str(), BUILT_IN].into_iter().find(|n| !n.is_empty()).unwrap_or(BUILT_IN);
     let address = |name: &str| {
         let direct = name.starts_with("http://") || name.starts_with("https://") || name.starts_with('/');
         if direct { name.to_owned() } else { format!("/media/public/{name}") }

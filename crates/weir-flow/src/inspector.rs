@@ -2,10 +2,10 @@
 
 use crate::{FlowStageBinding, FlowState, Plan, StageRef, keys};
 use serde_json::{Value, json};
+use weir_core::ApiError;
 use weir_core::Map;
 use weir_events::{MASK, cleanse};
 use weir_resource::{Presenting, Stored, policy_target_uuid, present_one};
-use weir_core::ApiError;
 
 /// The inspector's answer; none when there is neither plan nor history.
 ///

@@ -17,6 +17,7 @@ pub mod planner;
 pub mod receipt;
 pub mod redirect;
 pub mod resources;
+pub mod setup;
 pub mod stage;
 pub mod state;
 

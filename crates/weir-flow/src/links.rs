@@ -61,6 +61,11 @@ impl Stage for RedirectStep {
     }
 }
 
+/// The step that sends the browser to an address.
+pub fn redirect_step(app: &App, to: &str) -> crate::Step {
+    crate::Step::in_memory(app.site.random.uuid(), RedirectStep::MODEL, json!({"to": to}))
+}
+
 /// A flow by slug.
 pub fn find_flow(unit: &Unit<'_>, slug: &str) -> Option<(Uuid, Arc<Flow>)> {
     unit.snapshot.get_by::<Flow>("slug", slug)

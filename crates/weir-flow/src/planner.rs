@@ -82,9 +82,7 @@ impl PlanCache {
     pub fn count(&self, flow: Option<Uuid>, revision: i64, now: DateTime<Utc>) -> usize {
         self.locked()
             .iter()
-            .filter(|((id, _), e)| {
-                flow.is_none_or(|f| f == *id) && e.revision == revision && now - e.made < self.life
-            })
+            .filter(|((id, _), e)| flow.is_none_or(|f| f == *id) && e.revision == revision && now - e.made < self.life)
             .count()
     }
 
@@ -151,8 +149,8 @@ impl Planner<'_> {
         match cached {
             Some(steps) => plan.steps = steps.into(),
             None => {
-                self.build(cx, &mut plan, subject.as_ref()).await?;
-                if cacheable {
+                let is_the_same_for_all_times = self.build(cx, &mut plan, subject.as_ref()).await?;
+                if cacheable && is_the_same_for_all_times {
                     self.app.plans.put(self.flow_id, key, revision, now, plan.steps.iter().cloned().collect());
                 }
             }
@@ -166,7 +164,11 @@ impl Planner<'_> {
         Ok(plan)
     }
 
-    async fn check_authentication(&self, cx: &mut Planning<'_, '_>, context: &PlanContext) -> Result<(), NotApplicable> {
+    async fn check_authentication(
+        &self,
+        cx: &mut Planning<'_, '_>,
+        context: &PlanContext,
+    ) -> Result<(), NotApplicable> {
         let fulfilled = match self.flow.authentication {
             FlowAuthentication::None => true,
             FlowAuthentication::RequireAuthenticated => cx.user.is_some(),
@@ -199,12 +201,15 @@ impl Planner<'_> {
         let (result, _) = ask(self.app, cx, &engine, target, context, subject, false).await?;
         let now = self.app.site.clock.now();
         if !result.asked.is_empty() {
-            cx.receipt.add(now, Entry::Policies {
-                target: self.flow_id,
-                when: "flow".to_owned(),
-                passing: result.passing,
-                asked: result.asked.clone(),
-            });
+            cx.receipt.add(
+                now,
+                Entry::Policies {
+                    target: self.flow_id,
+                    when: "flow".to_owned(),
+                    passing: result.passing,
+                    asked: result.asked.clone(),
+                },
+            );
         }
         if result.passing {
             return Ok(());
@@ -213,26 +218,35 @@ impl Planner<'_> {
         Err(NotApplicable::Refused(if text.is_empty() { GENERIC.to_owned() } else { text }))
     }
 
+    /// Fills in the steps. False when policies had a say: they look at groups, addresses and the time, whose changes no
+    /// cache hears of (security.md S-FLOW-6).
     async fn build(
         &self,
         cx: &mut Planning<'_, '_>,
         plan: &mut Plan,
         subject: Option<&Account>,
-    ) -> Result<(), NotApplicable> {
+    ) -> Result<bool, NotApplicable> {
+        let mut cacheable = true;
         for (id, binding) in bindings(&cx.unit.snapshot, self.flow_id) {
             if binding.evaluate_on_plan {
                 let engine = Engine::new(id, binding.policy_engine_mode);
                 let target = summary(&cx.unit.snapshot, id);
                 let mut context = plan.context.clone();
-                let (result, _) = ask(self.app, cx, &engine, target, &mut context, subject, true).await?;
+                let (result, redirect) = ask(self.app, cx, &engine, target, &mut context, subject, true).await?;
                 plan.context = context;
-                let now = self.app.site.clock.now();
-                cx.receipt.add(now, Entry::Policies {
-                    target: id,
-                    when: "plan".to_owned(),
-                    passing: result.passing,
-                    asked: result.asked,
-                });
+                if let Some(to) = redirect {
+                    plan.insert_next(crate::links::redirect_step(self.app, &to));
+                }
+                if !result.asked.is_empty() {
+                    cacheable = false;
+                    let entry = Entry::Policies {
+                        target: id,
+                        when: "plan".to_owned(),
+                        passing: result.passing,
+                        asked: result.asked,
+                    };
+                    cx.receipt.add(self.app.site.clock.now(), entry);
+                }
                 if !result.passing {
                     continue;
                 }
@@ -244,7 +258,7 @@ impl Planner<'_> {
                 on_invalid: binding.invalid_response_action,
             });
         }
-        Ok(())
+        Ok(cacheable)
     }
 }
 

@@ -55,10 +55,32 @@ pub enum Entry {
     },
     /// The plan started over.
     Restarted,
+    /// The browser went on in another flow.
+    Switched {
+        /// Its slug.
+        flow: String,
+    },
     /// A stage failed.
     Failed,
     /// The flow ended.
     Finished,
+}
+
+impl Entry {
+    /// Equal but for how long policies took.
+    fn says_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Shown { stage, name }, Self::Shown { stage: s, name: n }) => stage == s && name == n,
+            (
+                Self::Policies { target, when, passing, asked },
+                Self::Policies { target: t, when: w, passing: p, asked: a },
+            ) => {
+                let facts = |a: &Asked| (a.binding, a.passing, a.messages.clone());
+                target == t && when == w && passing == p && asked.iter().map(facts).eq(a.iter().map(facts))
+            }
+            _ => false,
+        }
+    }
 }
 
 /// An entry with its instant.
@@ -93,6 +115,14 @@ impl Receipt {
     /// A record of a new run.
     pub fn new(id: Uuid, flow: Uuid, slug: &str, started: DateTime<Utc>) -> Self {
         Self { id, flow, slug: slug.to_owned(), started, lines: Vec::new() }
+    }
+
+    /// Whether this very thing was noted since a stage was last passed: looking at a page twice is no news.
+    pub fn has_said(&self, entry: &Entry) -> bool {
+        let is_new_step = |e: &Entry| {
+            matches!(e, Entry::Passed { .. } | Entry::Restarted | Entry::Planned { .. } | Entry::Refused { .. })
+        };
+        self.lines.iter().rev().take_while(|l| !is_new_step(&l.entry)).any(|l| l.entry.says_the_same(entry))
     }
 
     /// Adds a line.

@@ -28,7 +28,8 @@ struct FlowHooks {
 impl Hooks for FlowHooks {
     async fn present(&self, cx: &Presenting<'_>, rows: &[Stored], answers: &mut [Map]) -> Result<(), ApiError> {
         for (row, answer) in rows.iter().zip(answers) {
-            let Some((id, flow)) = Uuid::parse_str(&row.pk).ok().and_then(|id| Some((id, cx.snapshot.get::<Flow>(id)?)))
+            let Some((id, flow)) =
+                Uuid::parse_str(&row.pk).ok().and_then(|id| Some((id, cx.snapshot.get::<Flow>(id)?)))
             else {
                 continue;
             };

@@ -263,7 +263,7 @@ pub trait Stage: Send + Sync + 'static {
     /// Shows the stage. Must not count as an answer.
     ///
     /// # Errors
-    /// Failures; `Invalid` is shown with the challenge of a second try.
+    /// Failures; there is no answer yet that could be `Invalid`, so that counts as a failure too.
     async fn view(&self, cx: &mut StageCx<'_>, config: &Self::Config) -> Result<View<Self::Challenge>, Reject>;
 
     /// Takes an answer.
@@ -319,6 +319,8 @@ pub trait StageKind: Send + Sync {
     async fn answer(&self, cx: &mut StageCx<'_>, config: &ConfigRef<'_>, body: &Map) -> Result<Outcome, Reject>;
     /// See [`Stage::is_silent`].
     fn is_silent(&self, config: &ConfigRef<'_>) -> bool;
+    /// Component of the challenge.
+    fn component(&self) -> &'static str;
 }
 
 /// A stage's configuration, typed or as JSON.
@@ -397,6 +399,10 @@ impl<S: Stage> StageKind for Adapter<S> {
         self.stage.answer(cx, config, response).await
     }
 
+    fn component(&self) -> &'static str {
+        S::Challenge::COMPONENT
+    }
+
     fn is_silent(&self, config: &ConfigRef<'_>) -> bool {
         let mut parsed = None;
         resolve::<S>(config, &mut parsed).is_ok_and(|config| self.stage.is_silent(config))
@@ -408,9 +414,9 @@ fn resolve<'c, S: Stage>(
     parsed: &'c mut Option<S::Config>,
 ) -> Result<&'c S::Config, Reject> {
     match config {
-        ConfigRef::Typed(any) => {
-            Ok(any.downcast_ref::<S::Config>().ok_or_else(|| anyhow::anyhow!("the stage is not of kind {}", S::MODEL))?)
-        }
+        ConfigRef::Typed(any) => Ok(any
+            .downcast_ref::<S::Config>()
+            .ok_or_else(|| anyhow::anyhow!("the stage is not of kind {}", S::MODEL))?),
         ConfigRef::Json(value) => {
             let config = S::Config::deserialize(*value).map_err(|e| anyhow::anyhow!("{}: {e}", S::MODEL))?;
             Ok(parsed.insert(config))

@@ -15,11 +15,15 @@ pub struct FlowState {
     pub query: Option<String>,
     /// The record of the run.
     pub receipt: Option<Receipt>,
+    /// Restarts since a stage last asked something; bounded (security.md S-FLOW-11).
+    pub restarts: u8,
 }
 
 impl FlowState {
     /// Longest history kept; restarts could otherwise grow it without end.
     pub const HISTORY: usize = 32;
+    /// Restarts in a row, without anything to answer in between, after which a flow gives up.
+    pub const RESTARTS: u8 = 5;
 
     /// Reads the column; anything unreadable counts as nothing (security.md §14).
     pub fn read(text: Option<&str>) -> Self {
@@ -46,6 +50,16 @@ impl FlowState {
     pub fn query_parameter(&self, name: &str) -> Option<String> {
         let query = self.query.as_deref()?;
         url::form_urlencoded::parse(query.as_bytes()).filter(|(n, _)| n == name).last().map(|(_, v)| v.into_owned())
+    }
+
+    /// Adds a plan to the history. Only the inspector reads it, and it masks secrets: so none are kept in the first place.
+    pub fn remember(&mut self, plan: &Plan) {
+        if self.history.len() >= Self::HISTORY {
+            self.history.remove(0);
+        }
+        let mut passed = plan.clone();
+        passed.context = passed.context.without_secrets();
+        self.history.push(passed);
     }
 
     /// Drops plan and saved query; the history stays for the inspector.

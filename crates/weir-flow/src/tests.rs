@@ -4,12 +4,26 @@ use crate::{redirect, state::FlowState};
 
 #[test]
 fn only_addresses_that_stay_on_the_site_are_followed() {
-    for good in ["/", "/if/user/", "/if/user/#/settings", "relative/path?x=1", "/a//b", "?x=y", "/x?next=https://e.org"] {
+    for good in ["/", "/if/user/", "/if/user/#/settings", "relative/path?x=1", "/a//b", "?x=y", "/x?next=https://e.org"]
+    {
         assert!(redirect::is_local(good), "{good}");
     }
     for bad in [
-        "", "//evil.example", "///evil.example", "https://evil.example", "http:evil", "https:evil.example", "javascript:alert(1)",
-        "data:text/html,x", "\\\\evil.example", "/\\evil.example", "/a b", "\t//evil.example", "/a\nb", "mailto:x@y", "/\u{85}x",
+        "",
+        "//evil.example",
+        "///evil.example",
+        "https://evil.example",
+        "http:evil",
+        "https:evil.example",
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "\\\\evil.example",
+        "/\\evil.example",
+        "/a b",
+        "\t//evil.example",
+        "/a\nb",
+        "mailto:x@y",
+        "/\u{85}x",
     ] {
         assert!(!redirect::is_local(bad), "{bad:?}");
     }

@@ -1,1 +1,53 @@
-//! Placeholder.
+//! The HTTP side of Weir: connections and their limits, callers, the REST interface, error rendering.
+//!
+//! A request goes [`edge`] (id, client address, panics, metrics) → [`api`] (find the operation, resolve the caller,
+//! check CSRF, then the operation's own permission rule) → a handler: generic ones over resource definitions in [`rest`],
+//! the others one file per area in [`routes`]. No handler is reachable without a rule ([`Access`]), and the order is
+//! always authenticate, authorize, load, validate, act (security.md S-AUTHZ-2). Must not hold rules about objects: those
+//! live with their definitions and hooks.
+//!
+//! Start at [`router`].
+
+pub mod api;
+pub mod body;
+pub mod call;
+pub mod caller;
+pub mod config;
+pub mod csrf;
+pub mod edge;
+pub mod error;
+pub mod flow;
+pub mod health;
+pub mod openapi;
+pub mod reply;
+pub mod request;
+pub mod rest;
+pub mod routes;
+pub mod server;
+pub mod session;
+pub mod state;
+#[cfg(test)]
+mod tests;
+
+pub use api::{Access, Api, Route};
+pub use call::Call;
+pub use caller::{Caller, Via};
+pub use config::HttpConfig;
+pub use reply::Reply;
+pub use request::Incoming;
+pub use server::serve;
+pub use state::{AppParts, AppState};
+
+use axum::{Router, routing::get};
+use std::sync::Arc;
+
+/// The interface without pages.
+pub fn router(app: &Arc<AppState>) -> Router {
+    router_with(app, Router::new().fallback(get(error::no_page)))
+}
+
+/// Everything that is served; `pages` brings the fallback.
+pub fn router_with(app: &Arc<AppState>, pages: Router) -> Router {
+    let parts: [Router; 2] = [health::router(app), api::router(app)];
+    edge::wrap(app, parts.into_iter().fold(pages, Router::merge))
+}

@@ -3,7 +3,7 @@
 mod checks;
 mod document;
 
-use crate::{Object, Site, Snapshot, TableRow, store, table};
+use crate::{Object, Settings, Site, Snapshot, TableRow, store, table};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::OwnedMutexGuard;
@@ -246,6 +246,34 @@ impl<'a> Unit<'a> {
         let mut doc = old.doc.clone();
         doc.extend(fields);
         self.save(kind, Some(old), Ok(doc), None).await
+    }
+
+    /// Replaces the system settings.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn write_settings(&mut self, settings: Settings) -> Result<(), ApiError> {
+        self.lock_configuration().await?;
+        let sql = "INSERT INTO installation (key, value) VALUES ('settings', $1) \
+                   ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        let text = serde_json::to_string(&settings).map_err(anyhow::Error::new)?;
+        self.tx.write(sql, &[text.into()]).await.map_err(store)?;
+        // A revision without an object tells the other nodes to look.
+        let sql = "INSERT INTO object_revision (object_id, model, action, data, actor, request_id, created) \
+                   VALUES ('settings', 'settings', 'update', $1, $2, $3, $4) RETURNING id";
+        let before = serde_json::to_string(&*self.snapshot.settings).map_err(anyhow::Error::new)?;
+        let vals: [Val; 4] = [
+            before.into(),
+            self.actor.origin.user.to_string().into(),
+            self.actor.request_id.clone().into(),
+            self.site.clock.now().into(),
+        ];
+        let rows = self.tx.write_returning(sql, &vals).await.map_err(store)?;
+        let row = rows.first().ok_or_else(|| anyhow::anyhow!("a revision got no number"))?;
+        let snapshot = Arc::make_mut(&mut self.snapshot);
+        snapshot.revision = row.int("id").map_err(store)?;
+        snapshot.settings = Arc::new(settings);
+        Ok(())
     }
 
     async fn begin(&mut self, kind: &'static ResourceType) -> Result<(), ApiError> {

@@ -16,7 +16,7 @@ pub mod user_write;
 mod tests;
 
 use weir_core::ResourceType;
-use weir_flow::{StageKinds, links::RedirectStep};
+use weir_flow::{StageKinds, links::RedirectStep, setup::FinishSetup};
 use weir_resource::HookSet;
 
 /// The definitions of all kinds.
@@ -45,6 +45,7 @@ pub fn hooks(set: &mut HookSet) {
 pub fn kinds() -> StageKinds {
     StageKinds::default()
         .with(RedirectStep)
+        .with(FinishSetup)
         .with(consent::Consent)
         .with(deny::Deny)
         .with(dummy::Dummy)

@@ -104,7 +104,8 @@ impl Executor<'_> {
                 if row.flow.as_deref() == Some(flow.as_str()) {
                     return Ok(SessionChange::Keep);
                 }
-                let saved = session::save_flow(tx, &row.digest, row.flow_version, Some(&flow), None).await.map_err(store)?;
+                let saved =
+                    session::save_flow(tx, &row.digest, row.flow_version, Some(&flow), None).await.map_err(store)?;
                 if saved { Ok(SessionChange::Keep) } else { Err(RunError::Conflict) }
             }
             None => {
@@ -135,6 +136,8 @@ impl Executor<'_> {
         data.extend(wish.data);
         let key = session::new_key(&*app.site.random);
         let tx = &mut self.cx.unit.tx;
+        // The user's row before the session's, as everywhere: two orders would be a deadlock.
+        accounts::lock(tx, wish.user).await.map_err(store)?;
         if let Some(old) = &self.cx.session {
             // Claims the version this request read: a second answer of the same plan finds it taken.
             let claimed = session::save_flow(tx, &old.digest, old.flow_version, Some(&flow), Some(&data)).await;

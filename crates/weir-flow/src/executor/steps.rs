@@ -2,17 +2,16 @@
 
 use super::{Executor, Input, Reply};
 use crate::{
-    FlowStageBinding, InvalidResponseAction, Marker, Outcome, Plan, Reject, StageRef, Step, challenge,
+    Effect, FlowStageBinding, InvalidResponseAction, Marker, Outcome, Plan, Reject, StageRef, Step, challenge,
     planner::{Planning, ask, summary},
     receipt::Entry,
     stage::{ConfigRef, ErasedView, StageKind},
-    state::FlowState,
 };
 use serde_json::{Value, json};
 use std::{any::Any, sync::Arc};
 use weir_core::{ApiError, FieldErrors, Map};
 use weir_events::action;
-use weir_identity::membership;
+use weir_identity::{membership, token};
 use weir_policy::Engine;
 use weir_resource::{Unit, store};
 
@@ -48,11 +47,16 @@ impl Executor<'_> {
         };
         let started = std::time::Instant::now();
         let method = if matches!(input, Input::View) { "view" } else { "answer" };
-        self.cx.context = self.state.plan.as_mut().map(|p| std::mem::take(&mut p.context)).unwrap_or_default();
+        self.cx.context = self.state.plan.as_ref().map(|p| p.context.clone()).unwrap_or_default();
+        let events = self.cx.events.len();
         let result = self.run_stage(&current, input).await;
-        let context = self.cx.context.clone();
-        if let Some(plan) = self.state.plan.as_mut() {
-            plan.context = context;
+        if result.is_err() {
+            // A stage that failed did nothing: neither its wishes nor its reports count.
+            self.cx.context = self.state.plan.as_ref().map(|p| p.context.clone()).unwrap_or_default();
+            self.cx.events.truncate(events);
+            self.cx.effects.clear();
+        } else if let Some(plan) = self.state.plan.as_mut() {
+            plan.context = self.cx.context.clone();
         }
         metrics::histogram!("weir_flow_stage_seconds", "stage" => self.cx.stage_model.clone(), "method" => method)
             .record(started.elapsed().as_secs_f64());
@@ -106,17 +110,17 @@ impl Executor<'_> {
             }
         };
         if let Some(to) = redirect {
-            let step = Step::in_memory(app.site.random.uuid(), crate::links::RedirectStep::MODEL, json!({"to": to}));
-            plan.insert_next(step);
+            plan.insert_next(crate::links::redirect_step(app, &to));
         }
         self.state.plan = Some(plan);
         if !result.asked.is_empty() {
-            self.note(Entry::Policies {
+            let entry = Entry::Policies {
                 target: step.binding,
                 when: "present".to_owned(),
                 passing: result.passing,
                 asked: result.asked,
-            });
+            };
+            self.note_once(entry);
         }
         self.cx.notices.extend(result.messages);
         Ok(result.passing)
@@ -147,6 +151,12 @@ impl Executor<'_> {
             Input::Answer(body) if !current.kind.is_silent(&current.config.as_ref()) => body,
             _ => return self.show(current, None).await,
         };
+        if !is_meant_for(&body, current.kind.component()) {
+            // An answer to another stage (a second tab, a plan that moved on) must not count here (S-FLOW-2).
+            return self
+                .show(current, Some(FieldErrors::one("component", "This step is no longer the current one.")))
+                .await;
+        }
         match current.kind.answer(&mut self.cx, &current.config.as_ref(), &body).await {
             Ok(outcome) => Ok(Ran::Outcome(outcome)),
             Err(Reject::Invalid(errors)) => {
@@ -166,9 +176,10 @@ impl Executor<'_> {
         match current.kind.view(&mut self.cx, &current.config.as_ref()).await? {
             ErasedView::Done(outcome) => Ok(Ran::Outcome(outcome)),
             ErasedView::Ask { mut challenge, with_user, with_flow } => {
+                self.state.restarts = 0;
                 if errors.is_none() {
                     let (stage, name) = (self.cx.stage_model.clone(), self.cx.stage_name.clone());
-                    self.note(Entry::Shown { stage, name });
+                    self.note_once(Entry::Shown { stage, name });
                 }
                 self.envelope(&mut challenge, with_user, with_flow).await?;
                 if let Some(errors) = errors {
@@ -208,18 +219,19 @@ impl Executor<'_> {
     async fn pass(&mut self) -> Result<Reply, ApiError> {
         let (stage, name) = (self.cx.stage_model.clone(), self.cx.stage_name.clone());
         self.note(Entry::Passed { stage, name });
-        let Some(plan) = self.state.plan.as_mut() else { return self.finish().await };
-        if self.state.history.len() >= FlowState::HISTORY {
-            self.state.history.remove(0);
-        }
-        self.state.history.push(plan.clone());
+        let Some(mut plan) = self.state.plan.take() else { return self.finish().await };
+        self.state.remember(&plan);
         plan.steps.pop_front();
-        if plan.steps.is_empty() { self.finish().await } else { Ok(Reply::ToSelf) }
+        let is_over = plan.steps.is_empty();
+        self.state.plan = Some(plan);
+        if is_over { self.finish().await } else { Ok(Reply::ToSelf) }
     }
 
     fn switch(&mut self, plan: Plan) -> Reply {
         let slug = self.cx.unit.snapshot.find(plan.flow).map(|o| o.text("slug").to_owned()).unwrap_or_default();
         let to = crate::redirect::flow_page(&slug, self.state.query.as_deref().unwrap_or_default());
+        self.note(Entry::Switched { flow: slug });
+        self.outcome = Some("switched");
         self.state.plan = Some(plan);
         Reply::Challenge(challenge::redirect(&to, false))
     }
@@ -241,11 +253,27 @@ impl Executor<'_> {
 
     /// Rolls back what was written so far; the session is written afterwards in a transaction of its own.
     async fn undo(&mut self) -> Result<(), ApiError> {
-        if self.cx.unit.tx.is_writing() {
-            let fresh = Unit::new(&self.cx.app.site, self.cx.unit.actor.clone());
-            std::mem::replace(&mut self.cx.unit, fresh).rollback().await?;
+        self.cx.effects.retain(|effect| matches!(effect, Effect::Reputation { .. }));
+        if !self.cx.unit.tx.is_writing() {
+            return Ok(());
+        }
+        let fresh = Unit::new(&self.cx.app.site, self.cx.unit.actor.clone());
+        std::mem::replace(&mut self.cx.unit, fresh).rollback().await?;
+        // A link that led here stays used.
+        if let Some(id) = self.used_token
+            && !token::revoke_flow_token(&mut self.cx.unit.tx, id).await.map_err(store)?
+        {
+            return Err(ApiError::Unavailable(1, anyhow::anyhow!("a link was used twice at once")));
         }
         Ok(())
+    }
+}
+
+/// Whether an answer names this component, none, or the general one of plain answers.
+fn is_meant_for(body: &Map, component: &str) -> bool {
+    match body.get("component").and_then(Value::as_str) {
+        None | Some("" | "xak-flow-response-default") => true,
+        Some(named) => named == component,
     }
 }
 

@@ -10,7 +10,11 @@ use weir_store::Val;
 
 impl Unit<'_> {
     /// Refuses references to nothing; a policy-binding UUID becomes the object's own key.
-    pub(super) async fn check_references(&mut self, kind: &'static ResourceType, doc: &mut Map) -> Result<(), ApiError> {
+    pub(super) async fn check_references(
+        &mut self,
+        kind: &'static ResourceType,
+        doc: &mut Map,
+    ) -> Result<(), ApiError> {
         let mut errors = FieldErrors::new();
         for field in kind.fields.iter().filter(|f| f.reference.is_some() && !f.read_only) {
             let Some(value) = doc.get(&field.name).filter(|v| !v.is_null()).cloned() else { continue };

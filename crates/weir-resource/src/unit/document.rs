@@ -66,8 +66,12 @@ impl Unit<'_> {
         for set in object.kind.unique {
             if let Some(value) = checks::unique_value(&object.doc, set) {
                 let sql = "INSERT INTO object_unique (model, key, value, id) VALUES ($1, $2, $3, $4)";
-                let vals =
-                    [checks::unique_scope(object.kind, set).into(), set.join(",").into(), value.into(), id.clone().into()];
+                let vals = [
+                    checks::unique_scope(object.kind, set).into(),
+                    set.join(",").into(),
+                    value.into(),
+                    id.clone().into(),
+                ];
                 self.tx.write(sql, &vals).await.map_err(store)?;
             }
         }

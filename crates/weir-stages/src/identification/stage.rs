@@ -7,9 +7,7 @@ use serde_json::Value;
 use weir_core::{FieldErrors, Ref, Resource};
 use weir_events::action;
 use weir_flow::{
-    Designation, Flow, Outcome, PendingUser, Reject, Stage, StageCx, View, keys,
-    redirect::flow_page,
-    stage::Effect,
+    Designation, Flow, Outcome, PendingUser, Reject, Stage, StageCx, View, keys, redirect::flow_page, stage::Effect,
 };
 use weir_identity::{Account, accounts};
 use weir_policy::PolicyBinding;

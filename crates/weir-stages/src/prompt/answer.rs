@@ -80,7 +80,11 @@ fn parse(question: &StagePrompt, value: &Value) -> Result<Value, Refusal> {
                 return Ok(Value::from(""));
             }
             let known = question.choices.iter().flatten().any(|c| c.value == given);
-            if known { Ok(Value::from(given)) } else { Err((format!("\"{given}\" is not a valid choice."), "invalid_choice")) }
+            if known {
+                Ok(Value::from(given))
+            } else {
+                Err((format!("\"{given}\" is not a valid choice."), "invalid_choice"))
+            }
         }
         PromptType::Date => date(value, blank),
         PromptType::DateTime => match value.as_str() {

@@ -26,7 +26,13 @@ pub struct Asking<'a> {
 
 impl Asking<'_> {
     /// The value of a text that may be an expression; the raw text when the expression fails.
-    async fn value(&self, cx: &mut PolicyCx<'_>, prompt: &Prompt, text: &str, is_expression: bool) -> anyhow::Result<Value> {
+    async fn value(
+        &self,
+        cx: &mut PolicyCx<'_>,
+        prompt: &Prompt,
+        text: &str,
+        is_expression: bool,
+    ) -> anyhow::Result<Value> {
         if !is_expression {
             return Ok(Value::from(text));
         }

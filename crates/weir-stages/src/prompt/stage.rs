@@ -1,8 +1,6 @@
 //! Behaviour of the prompt stage.
 
-use super::{
-    Asking, Prompt, PromptChallenge, PromptResponse, PromptStage, PromptType, StagePrompt, answer, question,
-};
+use super::{Asking, Prompt, PromptChallenge, PromptResponse, PromptStage, PromptType, StagePrompt, answer, question};
 use async_trait::async_trait;
 use serde_json::Value;
 use std::sync::Arc;
@@ -22,11 +20,8 @@ impl Ask {
         config: &PromptStage,
         user: Option<&Account>,
     ) -> Result<Vec<StagePrompt>, Reject> {
-        let mut prompts: Vec<(Uuid, Arc<Prompt>)> = config
-            .fields
-            .iter()
-            .filter_map(|r| Some((r.uuid(), cx.unit.snapshot.get::<Prompt>(r.uuid())?)))
-            .collect();
+        let mut prompts: Vec<(Uuid, Arc<Prompt>)> =
+            config.fields.iter().filter_map(|r| Some((r.uuid(), cx.unit.snapshot.get::<Prompt>(r.uuid())?))).collect();
         prompts.sort_by_key(|(_, p)| p.order);
         let prompt_data = cx.context.get(keys::PROMPT_DATA).unwrap_or_default();
         let snapshot = Arc::clone(&cx.unit.snapshot);
@@ -39,13 +34,8 @@ impl Ask {
             events: &mut cx.events,
             depth: 0,
         };
-        let asking = Asking {
-            expressions: &app.expressions,
-            user,
-            http: cx.request,
-            prompt_data: &prompt_data,
-            strict: false,
-        };
+        let asking =
+            Asking { expressions: &app.expressions, user, http: cx.request, prompt_data: &prompt_data, strict: false };
         let mut questions = Vec::with_capacity(prompts.len());
         for (_, prompt) in prompts {
             questions.push(question(&mut policies, &asking, &prompt).await?);

@@ -49,11 +49,7 @@ impl UserLogin {
     }
 
     /// Signs in; `None` when the choice to stay was not offered.
-    async fn log_in(
-        cx: &mut StageCx<'_>,
-        config: &UserLoginStage,
-        remember: Option<bool>,
-    ) -> Result<Outcome, Reject> {
+    async fn log_in(cx: &mut StageCx<'_>, config: &UserLoginStage, remember: Option<bool>) -> Result<Outcome, Reject> {
         let account = match cx.pending().await? {
             Person::Known(account) if account.is_active => *account,
             _ => return Ok(Outcome::Deny(None)),
@@ -69,10 +65,8 @@ impl UserLogin {
         let now = cx.now();
         let device_life = config.remember_device.delta();
         if remember.is_none() && device_life >= TimeDelta::seconds(1) {
-            let claims = DeviceClaims {
-                sub: account.uid(&cx.app.site.installation.id),
-                exp: (now + device_life).timestamp(),
-            };
+            let claims =
+                DeviceClaims { sub: account.uid(&cx.app.site.installation.id), exp: (now + device_life).timestamp() };
             let value = Self::device_key(cx).encode(&claims).map_err(anyhow::Error::new)?;
             let max_age_secs = device_life.num_seconds();
             cx.effects.push(Effect::SetCookie(Cookie { name: DEVICE_COOKIE.to_owned(), value, max_age_secs }));

@@ -41,7 +41,10 @@ fn writable<T>(result: Result<T, ApiError>) -> Result<Option<T>, Reject> {
 
 impl UserWrite {
     /// Whom to write to: nobody means a new user. The error is the refusal.
-    async fn subject(cx: &mut StageCx<'_>, config: &UserWriteStage) -> Result<Result<Option<Account>, &'static str>, Reject> {
+    async fn subject(
+        cx: &mut StageCx<'_>,
+        config: &UserWriteStage,
+    ) -> Result<Result<Option<Account>, &'static str>, Reject> {
         if !cx.context.has(keys::PENDING_USER)
             && let Some(user) = &cx.user
         {

@@ -1,0 +1,85 @@
+//! The outermost layer: request id, facts of the request, panics, metrics, ambiguous framing.
+
+use crate::{AppState, Incoming, error};
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::Response,
+};
+use futures_util::FutureExt as _;
+use http::{HeaderValue, header};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use tracing::Instrument as _;
+use weir_core::ApiError;
+
+/// The operation that answered, told by handlers to the metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered(pub &'static str);
+
+/// Wraps everything that is served.
+pub fn wrap(app: &Arc<AppState>, inner: Router) -> Router {
+    let prefix = app.config.prefix();
+    let inner = if prefix.is_empty() { inner } else { Router::new().nest(&prefix, inner) };
+    inner.layer(middleware::from_fn_with_state(Arc::clone(app), edge))
+}
+
+async fn edge(State(app): State<Arc<AppState>>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = app.site.random.uuid().simple().to_string();
+    let (mut parts, body) = request.into_parts();
+    let ambiguous = parts.headers.contains_key(header::TRANSFER_ENCODING) && parts.headers.contains_key(header::CONTENT_LENGTH);
+    // RFC 9112 §6.3: when two framings may have been meant, nothing after this request can be trusted.
+    let close = parts.headers.contains_key(header::TRANSFER_ENCODING);
+    let incoming = Arc::new(Incoming::new(&parts, id.clone(), &app.config));
+    let span = tracing::info_span!("request", id, method = incoming.method, path = incoming.path);
+    parts.extensions.insert(Arc::clone(&incoming));
+    let answer = async {
+        if ambiguous {
+            return error::reply(&ApiError::BadRequest("The length of the request is ambiguous.".to_owned())).into_response();
+        }
+        let run = AssertUnwindSafe(next.run(Request::from_parts(parts, body))).catch_unwind();
+        run.await.unwrap_or_else(|panic| {
+            error::reply(&ApiError::Internal(anyhow::anyhow!("panic: {}", panic_text(&*panic)))).into_response()
+        })
+    };
+    let mut response = answer.instrument(span.clone()).await;
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert("x-authentik-id", id);
+    }
+    if close {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    measure(&incoming, &response, started, &span);
+    response
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&'static str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a text")
+}
+
+fn measure(incoming: &Incoming, response: &http::Response<Body>, started: Instant, span: &tracing::Span) {
+    let operation = response.extensions().get::<Answered>().map_or("other", |a| a.0);
+    let status = response.status().as_u16();
+    let took = started.elapsed();
+    metrics::counter!("weir_http_requests_total", "operation" => operation, "status" => status_class(status)).increment(1);
+    metrics::histogram!("weir_http_request_seconds", "operation" => operation).record(took.as_secs_f64());
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    span.in_scope(|| tracing::info!(status, took_ms, client = %incoming.client_ip, "request"));
+}
+
+fn status_class(status: u16) -> &'static str {
+    match status {
+        0..=199 => "1xx",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        _ => "5xx",
+    }
+}

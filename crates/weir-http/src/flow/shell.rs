@@ -1,0 +1,369 @@
+//! The addresses around flows: entry, defaults, cancel, configure, the signed-in page, messages.
+
+use super::{FlowHttp, visit::Visit};
+use crate::{AppState, Caller, Incoming};
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Path, State},
+    response::Response,
+};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde_json::Value;
+use std::sync::Arc;
+use uuid::Uuid;
+use weir_core::{ApiError, Ref};
+use weir_flow::{
+    Designation, Flow, NotApplicable,
+    links::{self, PlanRequest},
+    redirect,
+};
+use weir_identity::{Account, AnyFlow, Brand, avatar, brand_for_host, session as sessions};
+use weir_pages::{
+    Action, BrandView, FooterLink, LandingPage, LandingUser, Locale, Message, MessagePage, Notice, PagePolicy,
+    PageView, SessionView,
+};
+use weir_resource::{Actor, Unit, store};
+
+/// How pages look for this request.
+pub struct Look {
+    brand: BrandView,
+    locale: &'static Locale,
+    nonce: String,
+    request_id: String,
+}
+
+impl Look {
+    /// The brand of the host and the language of the visitor.
+    pub fn new(http: &FlowHttp, request: &Incoming, user: Option<&Account>) -> Self {
+        let snapshot = http.state.site.snapshot();
+        let (_, brand) = brand_for_host(&snapshot, &request.host);
+        let own = user.and_then(Account::locale).unwrap_or_default();
+        let wishes: Vec<&str> = [request.parameter("locale").unwrap_or_default(), own, brand.default_locale()]
+            .into_iter()
+            .filter(|w| !w.is_empty())
+            .collect();
+        let links = snapshot.settings.footer_links.as_array().cloned().unwrap_or_default();
+        let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+        Self {
+            brand: BrandView {
+                title: brand.branding_title.clone(),
+                logo: themed(&brand.branding_logo),
+                favicon: themed(&brand.branding_favicon),
+                custom_css: brand.branding_custom_css.clone(),
+                footer_links: links
+                    .iter()
+                    .map(|link| FooterLink { name: text(link, "name").unwrap_or_default(), href: text(link, "href") })
+                    .collect(),
+                theme: brand.theme().to_owned(),
+            },
+            locale: Locale::negotiate(&wishes, request.header("accept-language").unwrap_or_default()),
+            nonce: http.state.site.random.text(22),
+            request_id: request.id.clone(),
+        }
+    }
+
+    /// The part of every page.
+    pub fn view<'a>(&'a self, notices: &'a [Notice]) -> PageView<'a> {
+        PageView { brand: &self.brand, locale: self.locale, nonce: &self.nonce, request_id: &self.request_id, notices }
+    }
+}
+
+/// A picture whose name tells of themes is shown in its light form.
+fn themed(address: &str) -> String {
+    address.replace("%(theme)s", "light")
+}
+
+/// A page with its headers, compressed when the browser takes it.
+pub fn html(
+    request: &Incoming,
+    status: u16,
+    html: String,
+    headers: Vec<(&'static str, String)>,
+    cookies: Vec<String>,
+) -> Response {
+    let takes_gzip = request.header("accept-encoding").is_some_and(|a| a.contains("gzip"));
+    let bytes = if takes_gzip { weir_pages::gzip(html.as_bytes()) } else { html.into_bytes() };
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let map = response.headers_mut();
+    for (name, value) in headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            map.insert(name, value);
+        }
+    }
+    if takes_gzip {
+        map.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        map.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    add_cookies(&mut response, cookies);
+    response
+}
+
+fn add_cookies(response: &mut Response, cookies: Vec<String>) {
+    for cookie in cookies {
+        if let Ok(value) = HeaderValue::try_from(cookie) {
+            response.headers_mut().append(header::SET_COOKIE, value);
+        }
+    }
+}
+
+fn go(status: StatusCode, to: &str, cookies: Vec<String>) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    if let Ok(to) = HeaderValue::from_str(to) {
+        response.headers_mut().insert(header::LOCATION, to);
+    }
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    add_cookies(&mut response, cookies);
+    response
+}
+
+/// 303: fetch this with GET.
+pub fn see_other(_state: &AppState, to: &str, cookies: Vec<String>) -> Response {
+    go(StatusCode::SEE_OTHER, to, cookies)
+}
+
+fn found(http: &FlowHttp, to: &str) -> Response {
+    go(StatusCode::FOUND, &format!("{}{to}", http.state.config.prefix()), Vec::new())
+}
+
+/// A page that only says something.
+pub fn message(http: &FlowHttp, request: &Incoming, status: u16, message: Message<'_>) -> Response {
+    let look = Look::new(http, request, None);
+    let home = [Action { label: "Back to the start", href: "/" }];
+    let page = MessagePage { view: look.view(&[]), message, actions: &home };
+    match http.pages.render_message(&page) {
+        Ok(text) => html(request, status, text, PagePolicy::new(&look.nonce).headers(), Vec::new()),
+        Err(error) => {
+            tracing::error!(%error, "a message page cannot be rendered");
+            go(StatusCode::INTERNAL_SERVER_ERROR, "", Vec::new())
+        }
+    }
+}
+
+/// An error as a page; the cause goes to the log.
+pub fn failure(http: &FlowHttp, request: &Incoming, error: &ApiError) -> Response {
+    // Logs the cause.
+    let plain = crate::error::reply(error);
+    let mut response = message(http, request, plain.status, Message::Status(plain.status));
+    for (name, value) in plain.headers {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+/// Anything else.
+pub async fn not_found(State(http): State<Arc<FlowHttp>>, Extension(request): Extension<Arc<Incoming>>) -> Response {
+    message(&http, &request, 404, Message::Status(404))
+}
+
+fn is_read(request: &Incoming) -> bool {
+    ["GET", "HEAD"].contains(&request.method.as_str())
+}
+
+async fn caller(http: &FlowHttp, request: &Incoming) -> Result<Caller, ApiError> {
+    if is_read(request) {
+        Caller::resolve(&http.state, request).await
+    } else {
+        Err(ApiError::MethodNotAllowed(request.method.chars().take(20).collect()))
+    }
+}
+
+/// `/`.
+pub async fn root(State(http): State<Arc<FlowHttp>>, Extension(request): Extension<Arc<Incoming>>) -> Response {
+    match caller(&http, &request).await {
+        Ok(caller) if caller.user.is_none() => found(&http, "/flows/-/default/authentication/?next=/"),
+        Ok(_) => {
+            let query = super::page::raw_query(&request);
+            let to = if query.is_empty() { "/if/user/".to_owned() } else { format!("/if/user/?{query}") };
+            found(&http, &to)
+        }
+        Err(error) => failure(&http, &request, &error),
+    }
+}
+
+/// `/flows/-/default/<designation>/`.
+pub async fn default_flow(
+    State(http): State<Arc<FlowHttp>>,
+    Path(designation): Path<String>,
+    Extension(request): Extension<Arc<Incoming>>,
+) -> Response {
+    let designation = match designation.as_str() {
+        "authentication" => Designation::Authentication,
+        "invalidation" => Designation::Invalidation,
+        _ => return message(&http, &request, 404, Message::Status(404)),
+    };
+    match find_default(&http, &request, designation).await {
+        Ok(Some(slug)) => found(&http, &redirect::flow_page(&slug, &super::page::raw_query(&request))),
+        Ok(None) => message(&http, &request, 404, Message::Status(404)),
+        Err(error) => failure(&http, &request, &error),
+    }
+}
+
+async fn find_default(http: &FlowHttp, request: &Incoming, purpose: Designation) -> Result<Option<String>, ApiError> {
+    let caller = caller(http, request).await?;
+    let mut unit = Unit::new(&http.state.site, Actor::default());
+    let info = caller.info(request, &unit.snapshot);
+    links::default_flow(&http.engine, &mut unit, &info, caller.user.as_ref(), purpose).await
+}
+
+/// `/flows/-/cancel/`.
+pub async fn cancel(State(http): State<Arc<FlowHttp>>, Extension(request): Extension<Arc<Incoming>>) -> Response {
+    let outcome = async {
+        let caller = caller(&http, &request).await?;
+        let mut visit = Visit::new(&http.state, &http.engine, &request, &caller).await?;
+        visit.cancel().await?;
+        Ok::<_, ApiError>(visit.into_cookies())
+    };
+    match outcome.await {
+        Ok(cookies) => {
+            let next = request.parameter("next").filter(|n| redirect::is_local(n));
+            let to = next
+                .map_or_else(|| format!("{}/flows/-/default/invalidation/", http.state.config.prefix()), str::to_owned);
+            go(StatusCode::FOUND, &to, cookies)
+        }
+        Err(error) => failure(&http, &request, &error),
+    }
+}
+
+/// `/flows/-/configure/<stage>/`: the flow in which a person changes their own password or device.
+pub async fn configure(
+    State(http): State<Arc<FlowHttp>>,
+    Path(stage): Path<String>,
+    Extension(request): Extension<Arc<Incoming>>,
+) -> Response {
+    match plan_configure(&http, &request, &stage).await {
+        Ok(response) => response,
+        Err(error) => failure(&http, &request, &error),
+    }
+}
+
+async fn plan_configure(http: &FlowHttp, request: &Incoming, stage: &str) -> Result<Response, ApiError> {
+    let caller = caller(http, request).await?;
+    let Some(user) = caller.user.clone() else { return Ok(to_login(http, request)) };
+    let snapshot = http.state.site.snapshot();
+    let flow = Uuid::parse_str(stage)
+        .ok()
+        .and_then(|id| snapshot.find(id))
+        .and_then(|stage| Uuid::parse_str(stage.text("configure_flow")).ok())
+        .and_then(|id| Some((id, snapshot.get::<Flow>(id)?)))
+        .ok_or_else(ApiError::not_found)?;
+    let mut visit = Visit::new(&http.state, &http.engine, request, &caller).await?;
+    let mut unit = Unit::new(&http.state.site, Actor::default());
+    let wish = PlanRequest {
+        flow_id: flow.0,
+        flow: &flow.1,
+        request: visit.info(),
+        user: Some(&user),
+        context: links::about(user.id),
+        allow_empty: false,
+        for_token: false,
+    };
+    let plan = match links::plan(&http.engine, &mut unit, wish).await {
+        Ok(plan) => plan,
+        Err(NotApplicable::Failed(error)) => return Err(error),
+        Err(_) => return Err(ApiError::not_found()),
+    };
+    unit.commit().await?;
+    let query = super::page::raw_query(request);
+    visit.adopt(&flow, &plan, Some(&query)).await?;
+    let to = format!("{}{}", http.state.config.prefix(), redirect::flow_page(&flow.1.slug.0, &query));
+    Ok(go(StatusCode::FOUND, &to, visit.into_cookies()))
+}
+
+/// To the sign-in, and back here afterwards.
+fn to_login(http: &FlowHttp, request: &Incoming) -> Response {
+    let query = super::page::raw_query(request);
+    let here = if query.is_empty() { request.path.clone() } else { format!("{}?{query}", request.path) };
+    let next: String = url::form_urlencoded::byte_serialize(here.as_bytes()).collect();
+    found(http, &format!("/flows/-/default/authentication/?next={next}"))
+}
+
+/// `/if/admin/`: no console yet, so the signed-in page.
+pub async fn admin(State(http): State<Arc<FlowHttp>>, Extension(request): Extension<Arc<Incoming>>) -> Response {
+    match caller(&http, &request).await {
+        Ok(caller) if caller.user.is_none() => to_login(&http, &request),
+        Ok(_) => found(&http, "/if/user/"),
+        Err(error) => failure(&http, &request, &error),
+    }
+}
+
+/// `/if/user/`.
+pub async fn user(State(http): State<Arc<FlowHttp>>, Extension(request): Extension<Arc<Incoming>>) -> Response {
+    match landing(&http, &request).await {
+        Ok(response) => response,
+        Err(error) => failure(&http, &request, &error),
+    }
+}
+
+async fn landing(http: &FlowHttp, request: &Incoming) -> Result<Response, ApiError> {
+    let caller = caller(http, request).await?;
+    let Some(user) = &caller.user else { return Ok(to_login(http, request)) };
+    if user.kind == "external" {
+        return Ok(message(http, request, 403, Message::InternalOnly));
+    }
+    let snapshot = http.state.site.snapshot();
+    let (_, brand) = brand_for_host(&snapshot, &request.host);
+    let now = http.state.site.clock.now();
+    let own = caller.session().map(|s| s.row.uuid);
+    let rows = sessions::of_user(&http.state.site.db, user.id, now).await.map_err(store)?;
+    let shown: Vec<SessionView> = rows
+        .iter()
+        .map(|row| SessionView {
+            device: device(&row.last_user_agent),
+            address: row.last_ip.clone(),
+            last_used: row.last_used.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            current: Some(row.uuid) == own,
+        })
+        .collect();
+    let prefix = http.state.config.prefix();
+    let change_password = password_link(&snapshot, &brand).map(|path| format!("{prefix}{path}"));
+    let settings = flow_link(&snapshot, brand.flow_user_settings.as_ref()).map(|path| format!("{prefix}{path}"));
+    let sign_out = format!("{prefix}/flows/-/default/invalidation/");
+    let person = LandingUser {
+        name: user.name.clone(),
+        username: user.username.clone(),
+        email: user.email.clone(),
+        avatar: avatar::for_account(&snapshot.settings, user),
+        impersonated_by: caller.original.as_ref().map(|o| o.username.clone()),
+    };
+    let look = Look::new(http, request, Some(user));
+    let page = LandingPage {
+        view: look.view(&[]),
+        user: &person,
+        sessions: &shown,
+        change_password_url: change_password.as_deref(),
+        settings_url: settings.as_deref(),
+        sign_out_url: &sign_out,
+        admin_url: None,
+    };
+    let text = http.pages.render_landing(&page).map_err(anyhow::Error::new)?;
+    let mut visit = Visit::new(&http.state, &http.engine, request, &caller).await?;
+    visit.send_csrf();
+    Ok(html(request, 200, text, PagePolicy::new(&look.nonce).headers(), visit.into_cookies()))
+}
+
+/// Browser and system in words.
+fn device(agent: &str) -> String {
+    let described = sessions::describe(agent);
+    let part = |pointer: &str| described.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    format!("{} · {}", part("/user_agent/family"), part("/os/family"))
+}
+
+fn flow_link(snapshot: &weir_resource::Snapshot, flow: Option<&Ref<AnyFlow>>) -> Option<String> {
+    let flow = snapshot.get::<Flow>(flow?.uuid())?;
+    Some(redirect::flow_page(&flow.slug.0, "next=%2Fif%2Fuser%2F"))
+}
+
+/// Where the password is changed: through the password stage of the brand's sign-in.
+fn password_link(snapshot: &weir_resource::Snapshot, brand: &Brand) -> Option<String> {
+    let flow = brand.flow_authentication.as_ref()?.uuid();
+    let bindings = weir_flow::planner::bindings(snapshot, flow);
+    let stage = bindings.iter().map(|(_, b)| *b.stage.pk()).find(|id| {
+        snapshot.find(*id).is_some_and(|s| {
+            s.kind.model == "authentik_stages_password.passwordstage" && !s.text("configure_flow").is_empty()
+        })
+    })?;
+    Some(format!("/flows/-/configure/{stage}/?next=%2Fif%2Fuser%2F"))
+}

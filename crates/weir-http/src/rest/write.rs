@@ -1,0 +1,68 @@
+//! Create, update, delete.
+
+use super::{load, owns, show_one};
+use crate::{Call, Reply};
+use weir_core::{ApiError, Map, ResourceType, validate::Mode};
+use weir_identity::initial;
+use weir_resource::{Stored, Unit};
+
+/// Kinds that anybody may create for themselves; the owner is then forced (platform.md §5).
+const OPEN_CREATE: [&str; 1] = ["authentik_core.token"];
+
+pub(super) async fn create(mut call: Call, kind: &'static ResourceType) -> Result<Reply, ApiError> {
+    let permitted = call.grants.may(&kind.permission("add"), None);
+    if !permitted && !(OPEN_CREATE.contains(&kind.model) && call.grants.active) {
+        return Err(ApiError::forbidden());
+    }
+    // The owner is settled by the kind's hooks.
+    let body = call.object().await?;
+    let stored = create_object(&call, kind, &body).await?;
+    Ok(Reply::created(&show_one(&call, &stored).await?))
+}
+
+/// Creates an object on behalf of the caller, with what comes with new objects.
+///
+/// # Errors
+/// As [`Unit::create`].
+async fn create_object(call: &Call, kind: &'static ResourceType, body: &Map) -> Result<Stored, ApiError> {
+    let mut unit = Unit::new(&call.app.site, call.actor());
+    let stored = unit.create(kind, body, None).await?;
+    initial::apply(&mut unit, &stored).await?;
+    unit.commit().await?;
+    Ok(stored)
+}
+
+pub(super) async fn update(call: Call, kind: &'static ResourceType) -> Result<Reply, ApiError> {
+    change(call, kind, Mode::Replace).await
+}
+
+pub(super) async fn partial_update(call: Call, kind: &'static ResourceType) -> Result<Reply, ApiError> {
+    change(call, kind, Mode::Patch).await
+}
+
+async fn change(mut call: Call, kind: &'static ResourceType, mode: Mode) -> Result<Reply, ApiError> {
+    let app = std::sync::Arc::clone(&call.app);
+    let mut unit = Unit::new(&app.site, call.actor());
+    let object = load(&call, &mut unit, kind).await?;
+    allow(&call, &object, "change")?;
+    let body = call.object().await?;
+    let stored = unit.update(kind, &object.pk, &body, mode).await?;
+    unit.commit().await?;
+    Ok(Reply::ok(&show_one(&call, &stored).await?))
+}
+
+pub(super) async fn destroy(call: Call, kind: &'static ResourceType) -> Result<Reply, ApiError> {
+    let mut unit = Unit::new(&call.app.site, call.actor());
+    let object = load(&call, &mut unit, kind).await?;
+    allow(&call, &object, "delete")?;
+    unit.delete(kind, &object.pk).await?;
+    unit.commit().await?;
+    Ok(Reply::none())
+}
+
+/// Refuses who may see an object but not do this with it.
+pub(crate) fn allow(call: &Call, object: &Stored, action: &str) -> Result<(), ApiError> {
+    let permitted = call.grants.may(&object.kind.permission(action), Some(&object.pk))
+        || owns(call.user()?.id, object);
+    if permitted { Ok(()) } else { Err(ApiError::forbidden()) }
+}

@@ -1,0 +1,146 @@
+//! Numbers about events: per time, per user, per application.
+
+use super::events::{ACTIONS, filter, narrow};
+use crate::{Access, Call, Reply, Route};
+use chrono::{DateTime, TimeDelta};
+use serde_json::{Value, json};
+use weir_core::{ApiError, Map, duration};
+use weir_resource::{Condition, store};
+use weir_store::{Row, StoreError, Val, escape_like};
+
+/// Numbers over all events take the right to see them all.
+const VIEW: Access = Access::Global("authentik_events.view_event");
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::new("events_events_actions_list", Access::SignedIn, actions),
+        Route::new("events_events_volume_list", VIEW, volume),
+        Route::new("events_events_stats_retrieve", VIEW, stats),
+        Route::new("events_events_top_per_user_list", VIEW, top_per_user),
+    ]
+}
+
+async fn actions(_: Call) -> Result<Reply, ApiError> {
+    let list: Vec<Value> = ACTIONS
+        .iter()
+        .map(|(name, help)| {
+            json!({
+                "name": name,
+                "description": help,
+                "component": name,
+                "model_name": "",
+                "requires_enterprise": false,
+                "deprecated": false,
+            })
+        })
+        .collect();
+    Ok(Reply::ok(&list))
+}
+
+/// Conditions with numbered placeholders; the text begins with `WHERE` when there are any.
+struct Selection {
+    sql: String,
+    vals: Vec<Val>,
+}
+
+impl Selection {
+    /// The filters of the list, and further conditions.
+    fn new(call: &Call, more: Vec<Condition>) -> Result<Self, ApiError> {
+        let dialect = call.app.site.db.dialect();
+        let query = call.list_query();
+        let given = query.parameters.iter().filter(|(_, value)| !value.is_empty());
+        let mut conditions: Vec<Condition> = given.filter_map(|(name, value)| filter(dialect, name, value)).collect();
+        conditions.extend(narrow(&query)?);
+        for word in call.request.parameter("search").unwrap_or_default().split_whitespace() {
+            let any: Vec<String> =
+                ["\"user\"", "action", "app", "context", "client_ip"].map(|c| dialect.like_ci(c, "?")).to_vec();
+            let pattern = Val::from(format!("%{}%", escape_like(word)));
+            conditions.push(Condition::new(format!("({})", any.join(" OR ")), vec![pattern; any.len()]));
+        }
+        conditions.extend(more);
+        let mut selection = Self { sql: String::new(), vals: Vec::new() };
+        for condition in conditions {
+            selection.sql.push_str(if selection.sql.is_empty() { " WHERE " } else { " AND " });
+            let mut pieces = condition.sql.split('?');
+            selection.sql.push_str(pieces.next().unwrap_or_default());
+            for (piece, val) in pieces.zip(condition.vals) {
+                selection.vals.push(val);
+                selection.sql.push_str(&format!("${}{piece}", selection.vals.len()));
+            }
+        }
+        Ok(selection)
+    }
+
+    async fn read(&self, call: &Call, sql: &str) -> Result<Vec<Row>, ApiError> {
+        call.app.site.db.read(sql, &self.vals).await.map_err(store)
+    }
+}
+
+/// Longest history that is looked at.
+const MAX_DAYS: i64 = 365;
+
+async fn volume(call: Call) -> Result<Reply, ApiError> {
+    let days = call.number("history_days")?.unwrap_or(7).clamp(1, MAX_DAYS);
+    let since = call.app.site.clock.now() - TimeDelta::days(days);
+    let step = if days <= 3 { TimeDelta::hours(1) } else if days <= 14 { TimeDelta::hours(6) } else { TimeDelta::days(1) };
+    let step = step.num_microseconds().unwrap_or(i64::MAX);
+    let selection = Selection::new(&call, vec![Condition::new("created >= ?", vec![since.into()])])?;
+    let sql = format!(
+        "SELECT action, slot, COUNT(*) AS n FROM (SELECT CASE WHEN action LIKE 'custom\\_%' ESCAPE '\\' \
+         THEN 'custom_' ELSE action END AS action, created / {step} AS slot FROM audit_event{}) AS e \
+         GROUP BY action, slot ORDER BY slot, action",
+        selection.sql
+    );
+    let rows = selection.read(&call, &sql).await?;
+    let read = |row: &Row| {
+        let time = DateTime::from_timestamp_micros(row.int("slot")?.saturating_mul(step)).unwrap_or_default();
+        let time = time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        Ok(json!({"action": row.text("action")?, "time": time, "count": row.int("n")?}))
+    };
+    let list: Result<Vec<Value>, StoreError> = rows.iter().map(read).collect();
+    Ok(Reply::ok(&list.map_err(store)?))
+}
+
+async fn stats(call: Call) -> Result<Reply, ApiError> {
+    let steps: Vec<&str> = call.values("count_steps").into_iter().flat_map(|list| list.split(',')).collect();
+    let now = call.app.site.clock.now();
+    let mut counts = Map::new();
+    for step in steps.iter().take(20) {
+        // A step that is no span of time counts nothing; the contract does not restrict the texts.
+        let since = duration::parse(step).map_or(now, |span| now - span);
+        let selection = Selection::new(&call, vec![Condition::new("created >= ?", vec![since.into()])])?;
+        let rows = selection.read(&call, &format!("SELECT COUNT(*) AS n FROM audit_event{}", selection.sql)).await?;
+        let count = rows.first().map_or(Ok(0), |row| row.int("n")).map_err(store)?;
+        counts.insert((*step).to_owned(), count.into());
+    }
+    let selection = Selection::new(&call, Vec::new())?;
+    let sql = format!("SELECT COUNT(DISTINCT user_id) AS n FROM audit_event{}", selection.sql);
+    let rows = selection.read(&call, &sql).await?;
+    let unique = rows.first().map_or(Ok(0), |row| row.int("n")).map_err(store)?;
+    Ok(Reply::ok(&json!({"unique_users": unique, "count_step": counts})))
+}
+
+async fn top_per_user(call: Call) -> Result<Reply, ApiError> {
+    let top = call.number("top_n")?.unwrap_or(15).clamp(1, 100);
+    let asked = call.request.parameter("action").is_some_and(|a| !a.is_empty()) || !call.values("actions").is_empty();
+    let default = if asked { Vec::new() } else { vec![Condition::new("action = ?", vec!["login".into()])] };
+    let mut selection = Selection::new(&call, default)?;
+    let dialect = call.app.site.db.dialect();
+    // Placeholders of this column come after those of the conditions.
+    selection.vals.push(dialect.json_path(&["authorized_application"]));
+    let application = dialect.json_text("context", &format!("${}", selection.vals.len()));
+    let sql = format!(
+        "SELECT application, COUNT(*) AS n, COUNT(DISTINCT user_id) AS users FROM \
+         (SELECT user_id, {application} AS application FROM audit_event{}) AS e \
+         GROUP BY application ORDER BY n DESC, application LIMIT {top}",
+        selection.sql
+    );
+    let rows = selection.read(&call, &sql).await?;
+    let read = |row: &Row| {
+        let text = row.opt_text("application")?.unwrap_or_default();
+        let application: Map = serde_json::from_str(&text).unwrap_or_default();
+        Ok(json!({"application": application, "counted_events": row.int("n")?, "unique_users": row.int("users")?}))
+    };
+    let list: Result<Vec<Value>, StoreError> = rows.iter().map(read).collect();
+    Ok(Reply::ok(&list.map_err(store)?))
+}

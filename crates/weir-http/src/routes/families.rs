@@ -1,0 +1,236 @@
+//! `stages/all/` and `policies/all/`: all kinds of a family in one list.
+
+use crate::{
+    Access, Call, Reply, Route, call,
+    rest::{self, read::referring_to, write::allow},
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, sync::Arc};
+use weir_core::{ApiError, Family, Map, ResourceType, validate};
+use weir_identity::{User, accounts, kind};
+use weir_resource::{Stored, Unit, Visible, store};
+
+const STAGE: &str = Family::Stage.model();
+const POLICY: &str = Family::Policy.model();
+
+/// Fields of the contract's `Stage`.
+const STAGE_FIELDS: [&str; 7] =
+    ["pk", "name", "component", "verbose_name", "verbose_name_plural", "meta_model_name", "flow_set"];
+/// Fields of the contract's `Policy`.
+const POLICY_FIELDS: [&str; 8] = [
+    "pk", "name", "execution_logging", "component", "verbose_name", "verbose_name_plural", "meta_model_name", "bound_to",
+];
+
+/// Kinds that can be made but are not offered: they only help in tests.
+const NOT_OFFERED: [&str; 2] = ["authentik_stages_dummy.dummystage", "authentik_policies_dummy.dummypolicy"];
+
+/// Forms in which people change what a stage keeps for them; the second says whether a flow must be set for it.
+const USER_SETTINGS: [(&str, &str, bool); 7] = [
+    ("authentik_stages_password.passwordstage", "ak-user-settings-password", true),
+    ("authentik_stages_authenticator_totp.authenticatortotpstage", "ak-user-settings-authenticator-totp", false),
+    ("authentik_stages_authenticator_static.authenticatorstaticstage", "ak-user-settings-authenticator-static", false),
+    ("authentik_stages_authenticator_sms.authenticatorsmsstage", "ak-user-settings-authenticator-sms", false),
+    ("authentik_stages_authenticator_email.authenticatoremailstage", "ak-user-settings-authenticator-email", false),
+    ("authentik_stages_authenticator_duo.authenticatorduostage", "ak-user-settings-authenticator-duo", false),
+    (
+        "authentik_stages_authenticator_webauthn.authenticatorwebauthnstage",
+        "ak-user-settings-authenticator-webauthn",
+        false,
+    ),
+];
+
+pub(super) fn routes() -> Vec<Route> {
+    let (stage, policy) = (Access::Seen { model: STAGE }, Access::Seen { model: POLICY });
+    vec![
+        Route::new("stages_all_list", Access::ByKind, |call| list(call, Family::Stage)),
+        Route::new("stages_all_retrieve", stage, retrieve),
+        Route::new("stages_all_destroy", stage, destroy),
+        Route::new("stages_all_used_by_list", stage, used_by),
+        Route::new("stages_all_types_list", Access::SignedIn, |call| types(call, Family::Stage)),
+        Route::new("stages_all_user_settings_list", Access::SignedIn, user_settings),
+        Route::new("policies_all_list", Access::ByKind, |call| list(call, Family::Policy)),
+        Route::new("policies_all_retrieve", policy, retrieve),
+        Route::new("policies_all_destroy", policy, destroy),
+        Route::new("policies_all_used_by_list", policy, used_by),
+        Route::new("policies_all_types_list", Access::SignedIn, |call| types(call, Family::Policy)),
+        Route::new("policies_all_test_create", policy, test),
+        Route::new("policies_all_cache_info_retrieve", Access::Global("authentik_policies.view_policy_cache"), cache_info),
+        Route::new(
+            "policies_all_cache_clear_create",
+            Access::Global("authentik_policies.clear_policy_cache"),
+            cache_clear,
+        ),
+    ]
+}
+
+/// What the caller sees of several kinds as one answer; none without any right.
+fn visible(call: &Call, unit: &Unit<'_>, kinds: &[&'static ResourceType]) -> Result<Option<Visible>, ApiError> {
+    let mut seen = Vec::new();
+    let (mut all, mut any) = (true, false);
+    for kind in kinds {
+        match call.visible(kind)? {
+            Some(Visible::All) => {
+                any = true;
+                seen.extend(unit.snapshot.of_model(kind.model).map(|o| o.id.to_string()));
+            }
+            Some(Visible::Some { keys, .. }) => {
+                (any, all) = (true, false);
+                seen.extend(keys);
+            }
+            None => all = false,
+        }
+    }
+    // Documents of these kinds have no owner.
+    let some = Visible::Some { owner: -1, keys: seen };
+    Ok(any.then_some(if all { Visible::All } else { some }))
+}
+
+async fn list(call: Call, family: Family) -> Result<Reply, ApiError> {
+    let app = Arc::clone(&call.app);
+    let unit = Unit::new(&app.site, call.actor());
+    let kinds = app.site.registry.family(family);
+    let visible = visible(&call, &unit, &kinds)?.ok_or_else(ApiError::forbidden)?;
+    let visible = narrow(&call, &unit, &kinds, visible)?;
+    let page = unit.list_family(&kinds, &call.list_query(), &visible)?;
+    let shown = shown(&call, &unit, &page.rows, family).await?;
+    Ok(Reply::ok(&page.body(shown)))
+}
+
+/// The filters `bindings__isnull` and `promptstage__isnull`: policies that nothing of the kind refers to.
+fn narrow(
+    call: &Call,
+    unit: &Unit<'_>,
+    kinds: &[&'static ResourceType],
+    visible: Visible,
+) -> Result<Visible, ApiError> {
+    let mut wanted: Option<BTreeSet<String>> = None;
+    for (parameter, field) in [("bindings__isnull", "policy"), ("promptstage__isnull", "validation_policies")] {
+        let Some(is_null) = call.flag(parameter)? else { continue };
+        let ids = kinds.iter().flat_map(|k| unit.snapshot.of_model(k.model)).map(|o| o.id.to_string());
+        let fitting = ids.filter(|id| unit.snapshot.referring(id).any(|(_, f)| f == field) != is_null).collect();
+        wanted = Some(match wanted {
+            Some(before) => before.intersection(&fitting).cloned().collect(),
+            None => fitting,
+        });
+    }
+    let Some(wanted) = wanted else { return Ok(visible) };
+    let keys = match visible {
+        Visible::All => wanted.into_iter().collect(),
+        Visible::Some { keys, .. } => keys.into_iter().filter(|k| wanted.contains(k)).collect(),
+    };
+    Ok(Visible::Some { owner: -1, keys })
+}
+
+async fn shown(call: &Call, unit: &Unit<'_>, rows: &[Stored], family: Family) -> Result<Vec<Map>, ApiError> {
+    let fields: &[&str] = match family {
+        Family::Stage => &STAGE_FIELDS,
+        Family::Policy => &POLICY_FIELDS,
+    };
+    let mut answers = rest::show(call, unit, rows).await?;
+    for answer in &mut answers {
+        answer.retain(|field, _| fields.contains(&field.as_str()));
+    }
+    Ok(answers)
+}
+
+async fn retrieve(call: Call) -> Result<Reply, ApiError> {
+    let app = Arc::clone(&call.app);
+    let unit = Unit::new(&app.site, call.actor());
+    let object = call.target()?;
+    let family = object.kind.family.unwrap_or(Family::Stage);
+    let shown = shown(&call, &unit, std::slice::from_ref(object), family).await?;
+    Ok(Reply::ok(&shown.into_iter().next().unwrap_or_default()))
+}
+
+async fn destroy(call: Call) -> Result<Reply, ApiError> {
+    let object = call.target()?;
+    allow(&call, object, "delete")?;
+    let mut unit = Unit::new(&call.app.site, call.actor());
+    unit.delete(object.kind, &object.pk).await?;
+    unit.commit().await?;
+    Ok(Reply::none())
+}
+
+async fn used_by(call: Call) -> Result<Reply, ApiError> {
+    let unit = Unit::new(&call.app.site, call.actor());
+    Ok(referring_to(&call, &unit, call.target()?))
+}
+
+async fn types(call: Call, family: Family) -> Result<Reply, ApiError> {
+    let mut kinds = call.app.site.registry.family(family);
+    kinds.retain(|kind| !NOT_OFFERED.contains(&kind.model));
+    kinds.sort_by_key(|kind| kind.verbose_name);
+    let offered: Vec<Value> = kinds
+        .iter()
+        .map(|kind| {
+            json!({
+                "name": kind.verbose_name,
+                "description": kind.help,
+                "component": kind.component,
+                "model_name": kind.model_name(),
+                "requires_enterprise": false,
+                "deprecated": false,
+            })
+        })
+        .collect();
+    Ok(Reply::ok(&offered))
+}
+
+async fn user_settings(call: Call) -> Result<Reply, ApiError> {
+    let mut found = Vec::new();
+    for (model, component, needs_flow) in USER_SETTINGS {
+        for stage in call.snapshot.of_model(model) {
+            let has_flow = stage.doc.get("configure_flow").is_some_and(|flow| !flow.is_null());
+            if needs_flow && !has_flow {
+                continue;
+            }
+            let title = Some(stage.text("friendly_name")).filter(|t| !t.is_empty()).unwrap_or(stage.kind.verbose_name);
+            let mut entry = json!({"object_uid": stage.id, "component": component, "title": title});
+            if has_flow && let Some(entry) = entry.as_object_mut() {
+                let prefix = call.app.config.prefix();
+                entry.insert("configure_url".to_owned(), format!("{prefix}/flows/-/configure/{}/", stage.id).into());
+            }
+            found.push(entry);
+        }
+    }
+    Ok(Reply::ok(&found))
+}
+
+/// A policy on trial.
+#[derive(Deserialize, JsonSchema)]
+struct TestBody {
+    /// The user the policy is asked about.
+    #[schemars(extend("format" = "int64"))]
+    user: i64,
+    /// What the policy finds in its context.
+    #[serde(default)]
+    context: Map,
+}
+
+/// Trying a policy runs its code, so it takes the right to change it (security.md S-AUTHZ-7).
+async fn test(mut call: Call) -> Result<Reply, ApiError> {
+    allow(&call, call.target()?, "change")?;
+    let object = call.object().await?;
+    let body: TestBody = call::parse(&object)?;
+    let users = kind::<User>(&call.app.site)?;
+    let pk = body.user.to_string();
+    let sees = call.visible(users)?.is_some_and(|visible| match visible {
+        Visible::All => true,
+        Visible::Some { keys, .. } => keys.contains(&pk),
+    });
+    let user = if sees { accounts::find(&call.app.site.db, body.user).await.map_err(store)? } else { None };
+    let user = user.ok_or_else(|| ApiError::field("user", validate::invalid_pk(&json!(body.user))))?;
+    let result = call.app.policies.test(&call, call.target()?, &user, body.context).await?;
+    Ok(Reply::ok(&result))
+}
+
+async fn cache_info(call: Call) -> Result<Reply, ApiError> {
+    Ok(Reply::ok(&json!({"count": call.app.policies.cached()})))
+}
+
+async fn cache_clear(call: Call) -> Result<Reply, ApiError> {
+    call.app.policies.clear();
+    Ok(Reply::none())
+}

@@ -1,0 +1,51 @@
+//! Operations beyond the generic ones, one file per area.
+
+mod admin;
+mod blueprints;
+mod brands;
+mod event_reports;
+pub mod events;
+mod families;
+mod groups;
+mod rbac;
+mod root;
+mod sessions;
+mod settings;
+mod tasks;
+mod tokens;
+mod user_actions;
+mod users;
+
+use crate::{Route, rest};
+use anyhow::Result;
+use weir_core::Registry;
+
+/// Every operation of this crate: the generic ones of all kinds, then those of each area.
+///
+/// # Errors
+/// When a kind has an operation that the contract has not.
+pub fn all(registry: &Registry) -> Result<Vec<Route>> {
+    let mut routes = Vec::new();
+    for kind in registry.all() {
+        routes.extend(rest::routes(kind)?);
+    }
+    let areas: [fn() -> Vec<Route>; 15] = [
+        admin::routes,
+        blueprints::routes,
+        brands::routes,
+        event_reports::routes,
+        families::routes,
+        groups::routes,
+        rbac::reads,
+        rbac::writes,
+        root::routes,
+        sessions::routes,
+        settings::routes,
+        tasks::routes,
+        tokens::routes,
+        user_actions::routes,
+        users::routes,
+    ];
+    routes.extend(areas.iter().flat_map(|area| area()));
+    Ok(routes)
+}
