@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use weir_core::ApiError;
+
 /// What can go wrong with a blueprint.
 #[derive(Debug, thiserror::Error)]
 pub enum BlueprintError {
@@ -9,8 +11,8 @@ pub enum BlueprintError {
     #[error("{0}")]
     Invalid(Problem),
     /// The store or another part of the server failed; says nothing about the blueprint.
-    #[error(transparent)]
-    Failed(#[from] anyhow::Error),
+    #[error("the server failed")]
+    Failed(#[source] ApiError),
 }
 
 /// A fault in a blueprint: what, and where if that is known.
@@ -48,6 +50,31 @@ impl BlueprintError {
         match self {
             Self::Invalid(Problem { line: None, text }) => Self::at(line, text),
             other => other,
+        }
+    }
+}
+
+impl From<ApiError> for BlueprintError {
+    /// Refusals of values are the blueprint's fault, everything else is ours.
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::Fields(errors) => {
+                let texts = errors
+                    .iter()
+                    .flat_map(|(field, errors)| errors.iter().map(move |error| format!("{field}: {}", error.text)));
+                Self::invalid(texts.collect::<Vec<_>>().join(" "))
+            }
+            error if error.status() >= 500 || error.status() == 429 => Self::Failed(error),
+            error => Self::invalid(error.to_string()),
+        }
+    }
+}
+
+impl From<BlueprintError> for ApiError {
+    fn from(error: BlueprintError) -> Self {
+        match error {
+            BlueprintError::Invalid(problem) => Self::general(problem.to_string()),
+            BlueprintError::Failed(error) => error,
         }
     }
 }

@@ -12,8 +12,9 @@ pub const MAX_ENTRIES: usize = 20_000;
 pub const MAX_STEPS: usize = 2_000_000;
 /// Bytes of text made or copied while a whole blueprint is evaluated.
 pub const MAX_EVALUATED_BYTES: usize = 64 << 20;
-/// Nesting while evaluating: a context value may contain tags that read the context again.
-pub const MAX_EVALUATION_DEPTH: usize = 96;
+/// Nesting while evaluating: a context value may contain tags that read the context again. Each level takes stack, some
+/// 20 KB of it without optimisation.
+pub const MAX_EVALUATION_DEPTH: usize = 64;
 /// Width and precision of one `%` conversion.
 pub const MAX_FORMAT_WIDTH: usize = 10_000;
 /// Size of a file read by `!File`.

@@ -64,7 +64,7 @@ fn nothing_outside_the_directory_can_be_read() {
     std::os::unix::fs::symlink("../secret.yaml", root.join("link.yaml")).unwrap();
     std::os::unix::fs::symlink("..", root.join("up")).unwrap();
     std::os::unix::fs::symlink("inside.yaml", root.join("same.yaml")).unwrap();
-    let library = Library::new(Some(root.clone()));
+    let library = Library::new(Some(root));
     assert_eq!(library.read("inside.yaml").unwrap(), "version: 1");
     assert_eq!(library.read("same.yaml").unwrap(), "version: 1");
     let absolute = folder.0.join("secret.yaml");

@@ -55,6 +55,7 @@ pub struct Evaluator<'a> {
     bytes: usize,
 }
 
+/// Every level of nesting is on the heap: a deep blueprint must not exhaust the stack.
 type Step<'s, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 's>>;
 
 impl<'a> Evaluator<'a> {
@@ -112,11 +113,11 @@ impl<'a> Evaluator<'a> {
                     self.charge(1, scalar.text.len(), node.line)?;
                     scalar.value()
                 }
-                Kind::Sequence(items) => Value::Array(self.list(items, node.line, resolver).await?),
-                Kind::Mapping(pairs) => self.mapping(pairs, node.line, resolver).await?,
+                Kind::Sequence(items) => Value::Array(Box::pin(self.list(items, node.line, resolver)).await?),
+                Kind::Mapping(pairs) => Box::pin(self.mapping(pairs, node.line, resolver)).await?,
                 Kind::Tag(tag) => {
                     self.charge(1, 0, node.line)?;
-                    self.tag(tag, node.line, resolver).await.map_err(|error| error.or_at(node.line))?
+                    Box::pin(self.tag(tag, node.line, resolver)).await.map_err(|error| error.or_at(node.line))?
                 }
             };
             self.depth -= 1;
@@ -166,21 +167,21 @@ impl<'a> Evaluator<'a> {
                 BlueprintError::at(line, format!("!KeyOf {id}: no entry before this one was applied under this id"))
             }),
             Tag::Find(query) => {
-                let (model, fields) = self.query(query, resolver).await?;
+                let (model, fields) = Box::pin(self.query(query, resolver)).await?;
                 Ok(resolver.find(&model, fields).await?.unwrap_or(Value::Null))
             }
             Tag::FindObject(query) => {
-                let (model, fields) = self.query(query, resolver).await?;
+                let (model, fields) = Box::pin(self.query(query, resolver)).await?;
                 let found = resolver.find_object(&model, fields).await?.unwrap_or(Value::Null);
                 self.charge_value(&found, line)?;
                 Ok(found)
             }
-            Tag::Context(lookup) => self.context(lookup, line, resolver).await,
-            Tag::Env(lookup) => self.outside(lookup, "!Env", line, resolver).await,
-            Tag::File(lookup) => self.outside(lookup, "!File", line, resolver).await,
+            Tag::Context(lookup) => Box::pin(self.context(lookup, line, resolver)).await,
+            Tag::Env(lookup) => Box::pin(self.outside(lookup, "!Env", line, resolver)).await,
+            Tag::File(lookup) => Box::pin(self.outside(lookup, "!File", line, resolver)).await,
             Tag::Format { template, arguments } => {
-                let template = self.name(template, "The text of !Format", resolver).await?;
-                let arguments = self.list(arguments, line, resolver).await?;
+                let template = Box::pin(self.name(template, "The text of !Format", resolver)).await?;
+                let arguments = Box::pin(self.list(arguments, line, resolver)).await?;
                 let text = format_percent(&template, &arguments, self.bytes_left())
                     .map_err(|problem| BlueprintError::at(line, format!("!Format: {problem}")))?;
                 self.charge(1, text.len(), line)?;
@@ -194,11 +195,13 @@ impl<'a> Evaluator<'a> {
                 }
             }
             Tag::Condition { mode, values } => {
-                let values = self.list(values, line, resolver).await?;
+                let values = Box::pin(self.list(values, line, resolver)).await?;
                 let true_count = values.iter().filter(|value| truth(value)).count();
                 Ok(Value::Bool(mode.holds(true_count, values.len())))
             }
-            Tag::Enumerate { items, shape, body } => self.enumerate(items, *shape, body, line, resolver).await,
+            Tag::Enumerate { items, shape, body } => {
+                Box::pin(self.enumerate(items, *shape, body, line, resolver)).await
+            }
             Tag::Index(depth) => {
                 let index = self.current(*depth, line)?.0.clone();
                 self.charge_value(&index, line)?;
@@ -220,7 +223,7 @@ impl<'a> Evaluator<'a> {
                 }
             }
             Tag::ParseJson(text) => {
-                let text = self.name(text, "The text of !ParseJSON", resolver).await?;
+                let text = Box::pin(self.name(text, "The text of !ParseJSON", resolver)).await?;
                 let value = serde_json::from_str(&text)
                     .map_err(|error| BlueprintError::at(line, format!("!ParseJSON: {error}")))?;
                 self.charge_value(&value, line)?;
