@@ -1,11 +1,10 @@
 //! What the inspector shows (flows.md §9): passed and planned stages, the context without secrets.
 
-use crate::{FlowStageBinding, FlowState, Plan, StageRef, keys};
+use crate::{FlowStageBinding, FlowState, PendingUser, Plan, StageRef, keys};
 use serde_json::{Value, json};
-use weir_core::ApiError;
-use weir_core::Map;
-use weir_events::{MASK, cleanse};
-use weir_resource::{Presenting, Stored, policy_target_uuid, present_one};
+use weir_core::{ApiError, Map};
+use weir_identity::{Account, accounts};
+use weir_resource::{Presenting, Stored, policy_target_uuid, present_one, store};
 
 /// The inspector's answer; none when there is neither plan nor history.
 ///
@@ -33,17 +32,42 @@ async fn show(cx: &Presenting<'_>, plan: &Plan, session: &str) -> Result<Value, 
             Some(step) => binding(cx, plan, step).await?,
             None => Value::Null,
         };
-        if !shown.is_null() {
-            answer.insert(name.to_owned(), shown);
-        }
+        answer.insert(name.to_owned(), if shown.is_null() { no_binding() } else { shown });
     }
-    let context = plan.context.0.iter().map(|(key, value)| {
-        let secret = keys::SECRET.contains(&key.as_str());
-        (key.clone(), if secret { Value::from(MASK) } else { value.clone() })
-    });
-    answer.insert("plan_context".to_owned(), cleanse(Value::Object(context.collect())));
+    let mut context = plan.context.without_secrets().0;
+    if let Some(PendingUser::Known(id)) = plan.context.get(keys::PENDING_USER)
+        && let Some(account) = accounts::find(&cx.site.db, id).await.map_err(store)?
+    {
+        context.insert(keys::PENDING_USER.name.to_owned(), person(&account));
+    }
+    answer.insert("plan_context".to_owned(), Value::Object(context));
     answer.insert("session_id".to_owned(), session.into());
     Ok(Value::Object(answer))
+}
+
+/// A user as the inspector shows them.
+fn person(account: &Account) -> Value {
+    json!({
+        "pk": account.id,
+        "username": account.username,
+        "name": account.name,
+        "email": account.email,
+        "app": "authentik_core",
+        "model_name": "user",
+    })
+}
+
+/// What stands where there is no binding: its fields without values.
+fn no_binding() -> Value {
+    json!({
+        "target": null,
+        "stage": null,
+        "evaluate_on_plan": false,
+        "re_evaluate_policies": false,
+        "order": null,
+        "policy_engine_mode": null,
+        "invalid_response_action": null,
+    })
 }
 
 /// A step as a stage binding with its stage.

@@ -133,18 +133,12 @@ impl Executor<'_> {
         let app = self.cx.app;
         let now = app.site.clock.now();
         let mut data = self.cx.session.as_ref().map(|s| s.data.clone()).unwrap_or_default();
+        // What the session before was bound to, and whom it impersonated, is nothing to the new one.
+        data.retain(|key, _| !OF_ONE_LOG_IN.contains(&key.as_str()));
         data.extend(wish.data);
         let key = session::new_key(&*app.site.random);
         let tx = &mut self.cx.unit.tx;
-        // The user's row before the session's, as everywhere: two orders would be a deadlock.
-        accounts::lock(tx, wish.user).await.map_err(store)?;
-        if let Some(old) = &self.cx.session {
-            // Claims the version this request read: a second answer of the same plan finds it taken.
-            let claimed = session::save_flow(tx, &old.digest, old.flow_version, Some(&flow), Some(&data)).await;
-            if !claimed.map_err(store)? {
-                return Err(RunError::Conflict);
-            }
-        }
+        // Locks the user's row before the session's, as everywhere: two orders would be a deadlock.
         let log_in = session::LogIn {
             old: self.cx.session.as_ref().map(|s| s.digest.as_str()),
             key: &key,
@@ -158,9 +152,11 @@ impl Executor<'_> {
         let begun = session::log_in(tx, &*app.site.random, now, log_in).await.map_err(store)?;
         // Gone or locked while this request ran: look again, and refuse properly.
         let Some((row, account)) = begun else { return Err(RunError::Conflict) };
-        if self.cx.session.is_none() {
-            session::save_flow(tx, &row.digest, row.flow_version, Some(&flow), Some(&data)).await.map_err(store)?;
+        // A second answer to the same plan finds that the version it read is no longer the last.
+        if self.cx.session.as_ref().is_some_and(|old| row.flow_version != old.flow_version + 1) {
+            return Err(RunError::Conflict);
         }
+        session::save_flow(tx, &row.digest, row.flow_version, Some(&flow), Some(&data)).await.map_err(store)?;
         if wish.terminate_others {
             session::delete_of_user(tx, account.id, Some(&row.digest)).await.map_err(store)?;
         }
@@ -205,6 +201,8 @@ impl Executor<'_> {
     }
 }
 
+/// Session data that end with a log-in.
+const OF_ONE_LOG_IN: [&str; 3] = ["bindings", "impersonate_user", "impersonate_original_user"];
 /// How long the record of a run is kept.
 const RECEIPT_LIFE: TimeDelta = TimeDelta::days(30);
 /// Server-side end of sessions whose cookie ends with the browser.
