@@ -1,6 +1,6 @@
 //! Who calls: an API token, a browser session (perhaps acting as somebody else), or nobody (flows.md §12, §13).
 
-use crate::{AppState, Incoming, session};
+use crate::{AppState, Incoming, bindings, session};
 use serde_json::Value;
 use std::net::IpAddr;
 use weir_core::ApiError;
@@ -92,6 +92,11 @@ impl Caller {
         let found = sessions::load(&app.site.db, &key, app.site.clock.now()).await.map_err(store)?;
         // Unknown or ended: an anonymous visitor, no error.
         let Some((row, user)) = found else { return Ok(()) };
+        if let Some(user) = &user
+            && bindings::enforce(app, self, request, &row, user).await?
+        {
+            return Ok(());
+        }
         self.touch(app, request, &row).await;
         let assumed = row.data.get(session::ASSUMED_USER).and_then(Value::as_i64).filter(|_| user.is_some());
         self.user = user;

@@ -9,6 +9,7 @@
 //! Start at [`router`].
 
 pub mod api;
+mod bindings;
 pub mod body;
 pub mod call;
 pub mod caller;
