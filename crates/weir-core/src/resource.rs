@@ -186,6 +186,8 @@ pub struct ResourceType {
     pub operations: Operations,
     /// See [`Resource::AUDITED`].
     pub audited: bool,
+    /// One paragraph about the kind, from the definition's doc comment.
+    pub help: String,
     /// The fields in order of the definition.
     pub fields: Vec<Field>,
     /// Reads a document into the typed struct.
@@ -226,6 +228,7 @@ impl ResourceType {
             backing: T::BACKING,
             operations: T::OPERATIONS,
             audited: T::AUDITED,
+            help: schema.get("description").and_then(Value::as_str).unwrap_or_default().to_owned(),
             fields,
             decode: |value| Ok(Arc::new(serde_json::from_value::<T>(value)?)),
             check: |value| Ok(serde_json::from_value::<T>(value)?.check()),
