@@ -247,5 +247,5 @@ async fn find_in_table(unit: &mut Unit<'_>, kind: &'static ResourceType, tests: 
 /// The fields that tell an object from all others of its kind: the first unique set of which none is null.
 pub fn natural_key(kind: &ResourceType, doc: &Map) -> Option<&'static [&'static str]> {
     let given = |field: &&str| doc.get(*field).is_some_and(|value| !value.is_null());
-    kind.unique.iter().copied().find(|set| !set.is_empty() && set.iter().all(|field| given(field)))
+    kind.unique.iter().copied().find(|set| !set.is_empty() && set.iter().all(given))
 }
