@@ -1,0 +1,72 @@
+//! The commands that need no file of their own.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use weir_store::{DatabaseUrl, Db, DbSettings};
+
+use super::{
+    args::{Action, BlueprintAction, UserAction},
+    block_on, blueprint, database, print, seed, user,
+};
+use crate::{
+    config::Config,
+    server::{self, Core, Options},
+};
+
+/// Runs a command that works with the database.
+pub fn run(action: Action, config: Config) -> Result<()> {
+    block_on(async move {
+        match action {
+            Action::Serve => server::serve(&config).await,
+            Action::Migrate => migrate(&config).await,
+            Action::Openapi { yaml } => openapi(&config, yaml).await,
+            Action::User(action) => {
+                let core = open(&config).await?;
+                match action {
+                    UserAction::Create(new) => user::create(&core, &new).await,
+                    UserAction::SetPassword { username } => user::set_password(&core, &username).await,
+                    UserAction::RecoveryLink { username, duration, url } => {
+                        user::recovery_link(&core, &config, &username, &duration, url).await
+                    }
+                }
+            }
+            Action::Blueprint(BlueprintAction::Apply { file, context }) => {
+                blueprint::apply(&*open(&config).await?, &file, &context).await
+            }
+            Action::Blueprint(BlueprintAction::Export { flow, output }) => {
+                blueprint::export(&*open(&config).await?, flow.as_deref(), output.as_deref()).await
+            }
+            Action::BenchSeed { users, objects } => seed::run(&*open(&config).await?, users, objects).await,
+            // Answered before the log was started.
+            Action::Config(_) | Action::Healthcheck => Ok(()),
+        }
+    })
+}
+
+async fn open(config: &Config) -> Result<Arc<Core>> {
+    let db = database::open(config).await?;
+    Core::open(config, Options::production()?, db).await
+}
+
+async fn migrate(config: &Config) -> Result<()> {
+    let applied = database::migrate(config).await?;
+    if applied.is_empty() {
+        return print("the database is up to date");
+    }
+    print(&format!("applied {}", applied.join(", ")))
+}
+
+/// The document follows from what is registered and served, so a server on an empty database can tell it.
+async fn openapi(config: &Config, yaml: bool) -> Result<()> {
+    let db = Db::open(&DbSettings::new(DatabaseUrl::Temporary)).await?;
+    db.migrate().await?;
+    let core = Core::open(config, Options::production()?, db).await?;
+    let http = server::http(config, &core)?;
+    let json = http.document.json(&http)?;
+    if yaml {
+        let document = serde_json::from_slice(&json).context("the document is not JSON")?;
+        return print(&weir_http::openapi::to_yaml(&document));
+    }
+    print(&String::from_utf8_lossy(&json))
+}

@@ -1,0 +1,124 @@
+//! Everything but HTTP: the site with all kinds registered, the flow engine, blueprints.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result};
+use chrono::TimeDelta;
+use weir_blueprints::{accounts::IdentityAccounts, discover::Library, instances::BlueprintInstance};
+use weir_core::{Clock, Random, Registry, Resource as _, ResourceType, SystemClock, SystemRandom};
+use weir_crypto::{HashCost, HashPool};
+use weir_expression::{Limits, Pool, PoolSettings, WorkerCommand};
+use weir_flow::{App, planner::PlanCache};
+use weir_policy::expression::Expressions;
+use weir_resource::{HookSet, Site, SiteParts};
+use weir_store::Db;
+
+use super::Blueprints;
+use crate::config::Config;
+
+/// What a server takes from its surroundings; tests put their own in place.
+pub struct Options {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// Cost of new password hashes.
+    pub hash_cost: HashCost,
+    /// How a worker for expressions is started.
+    pub expression_worker: WorkerCommand,
+}
+
+impl Options {
+    /// The machine's clock and randomness, full cost, and this very program as worker.
+    ///
+    /// # Errors
+    /// When the system does not tell which program this is.
+    pub fn production() -> Result<Self> {
+        let program = std::env::current_exe().context("finding this program's own file")?;
+        Ok(Self {
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            hash_cost: HashCost::PRODUCTION,
+            expression_worker: WorkerCommand { program, args: vec![crate::cli::EXPRESSION_WORKER.into()] },
+        })
+    }
+}
+
+/// The parts of a server that know no HTTP.
+pub struct Core {
+    /// Database, registry, configuration, clock, randomness.
+    pub site: Arc<Site>,
+    /// The flow engine.
+    pub engine: Arc<App>,
+    /// Password hashing.
+    pub hashes: Arc<HashPool>,
+    /// Blueprints.
+    pub blueprints: Arc<Blueprints>,
+}
+
+impl Core {
+    /// Puts the parts together on a migrated database.
+    ///
+    /// # Errors
+    /// When the configuration in the database cannot be read.
+    pub async fn open(config: &Config, options: Options, db: Db) -> Result<Arc<Self>> {
+        let hashing = &config.hashing;
+        let wait = Duration::from_secs(hashing.max_wait_secs);
+        let hashes = HashPool::with_cost(hashing.thread_count(), hashing.queue, wait, options.hash_cost)
+            .context("starting threads for passwords")?;
+        let hashes = Arc::new(hashes);
+        let plans = Arc::new(PlanCache::new(seconds(config.cache.timeout_flows)));
+        let library = Library::new(config.blueprints_dir.clone());
+        let accounts = Arc::new(IdentityAccounts { hashes: Arc::clone(&hashes) });
+        let blueprints = Arc::new(Blueprints::new(library, accounts, options.clock.now()));
+        let mut hooks = HookSet::default();
+        weir_identity::hooks(&mut hooks);
+        weir_stages::hooks(&mut hooks);
+        weir_flow::resources::hooks(&mut hooks, Arc::clone(&plans));
+        hooks.add(BlueprintInstance::MODEL, blueprints.hooks());
+        let parts = SiteParts { db, registry: registry(), hooks, clock: options.clock, random: options.random };
+        let begun = std::time::Instant::now();
+        let site = Site::open(parts).await.context("reading the configuration")?;
+        metrics::histogram!("weir_snapshot_rebuild_seconds").record(begun.elapsed().as_secs_f64());
+        let engine = App {
+            site: Arc::clone(&site),
+            policies: weir_policy::PolicyKinds::default(),
+            stages: weir_stages::kinds(),
+            hashes: Arc::clone(&hashes),
+            expressions: Arc::new(Expressions::new(pool(config, options.expression_worker))),
+            plans,
+        };
+        Ok(Arc::new(Self { site, engine: Arc::new(engine), hashes, blueprints }))
+    }
+}
+
+/// Every kind of object. One line for each crate that has some.
+fn registry() -> Registry {
+    let mut types = weir_identity::resources();
+    types.push(ResourceType::of::<weir_policy::PolicyBinding>());
+    types.extend(weir_flow::resources::resources());
+    types.extend(weir_stages::resources());
+    types.push(ResourceType::of::<BlueprintInstance>());
+    Registry::new(types)
+}
+
+fn pool(config: &Config, command: WorkerCommand) -> Pool {
+    let wanted = &config.expressions;
+    let limits = Limits {
+        run: Duration::from_secs(wanted.run_secs),
+        wall: Duration::from_secs(wanted.total_secs),
+        memory: wanted.memory_bytes,
+        ..Limits::default()
+    };
+    Pool::new(PoolSettings {
+        size: wanted.workers,
+        limits,
+        queue: Duration::from_secs(wanted.max_wait_secs),
+        idle: Duration::from_secs(wanted.idle_secs),
+        ..PoolSettings::new(command.program, command.args)
+    })
+}
+
+fn seconds(count: u64) -> TimeDelta {
+    TimeDelta::seconds(i64::try_from(count).unwrap_or(i64::MAX / 1_000_000))
+}

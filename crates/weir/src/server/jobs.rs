@@ -1,0 +1,170 @@
+//! Work in the background of every server: housekeeping on schedules, and blueprints applied on request.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use anyhow::{Result, bail};
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use serde_json::Value;
+use weir_identity::{reputation, session, token};
+use weir_store::{
+    Db, Durability,
+    jobs::{
+        self, JobCx, JobHandler, LogLevel, Runner,
+        schedules::{self, NewSchedule},
+    },
+};
+
+use super::{Core, blueprints::APPLY};
+use crate::config::Config;
+
+const CLEAN: &str = "clean_expired";
+const ROTATE: &str = "rotate_tokens";
+const MAINTAIN: &str = "maintain_database";
+const DISCOVER: &str = "discover_blueprints";
+
+/// Actor, crontab (UTC), text. The minutes differ so that a small machine does not do everything at once.
+const SCHEDULES: &[(&str, &str, &str)] = &[
+    (CLEAN, "7,37 * * * *", "Remove expired sessions, consents, events, receipts, reputation and old tasks"),
+    (ROTATE, "*/5 * * * *", "Give expired API tokens a new key and remove the others"),
+    (MAINTAIN, "17 * * * *", "Refresh the statistics of the database"),
+    (DISCOVER, "*/10 * * * *", "Apply blueprints that are new or have changed"),
+];
+
+/// Tables whose rows have an end, with their key. A consent that does not end has none.
+const EXPIRING: &[(&str, &str, &str)] =
+    &[("audit_event", "id", "expires"), ("flow_run", "id", "expires"), ("identity_consent", "id", "expires")];
+
+/// Rows of one transaction, so that nobody waits long for it.
+const BATCH: i64 = 500;
+/// How long finished tasks can be looked at.
+const TASKS_KEPT: TimeDelta = TimeDelta::days(30);
+
+/// The worker of this node; its schedules are there when this returns.
+pub async fn runner(config: &Config, core: &Arc<Core>) -> Result<Runner> {
+    let clock = Arc::clone(&core.site.clock);
+    let now = clock.now();
+    let mut tx = core.site.db.tx();
+    tx.set_durability(Durability::Relaxed);
+    for (actor, crontab, text) in SCHEDULES {
+        let new = NewSchedule { description: Some((*text).to_owned()), ..NewSchedule::new(*actor, *actor, *crontab) };
+        schedules::upsert(&mut tx, now, &new).await?;
+    }
+    tx.commit().await?;
+    let clean = Clean { kept: TASKS_KEPT };
+    let mut handlers: BTreeMap<&'static str, Arc<dyn JobHandler>> = BTreeMap::new();
+    handlers.insert(CLEAN, Arc::new(clean));
+    handlers.insert(ROTATE, Arc::new(Rotate(Arc::clone(core))));
+    handlers.insert(MAINTAIN, Arc::new(Maintain));
+    handlers.insert(DISCOVER, Arc::new(Discover(Arc::clone(core))));
+    handlers.insert(APPLY, Arc::new(Apply(Arc::clone(core))));
+    let now = Arc::new(move || clock.now());
+    Ok(Runner::new(core.site.db.clone(), now, handlers, config.worker.concurrency).version(env!("CARGO_PKG_VERSION")))
+}
+
+struct Clean {
+    kept: TimeDelta,
+}
+
+#[async_trait]
+impl JobHandler for Clean {
+    async fn run(&self, cx: &JobCx) -> Result<()> {
+        let (db, now) = (cx.db(), cx.now());
+        let mut sessions = 0;
+        loop {
+            let mut tx = relaxed(db);
+            let removed = session::delete_expired(&mut tx, now, BATCH).await?;
+            tx.commit().await?;
+            sessions += removed;
+            if removed == 0 {
+                break;
+            }
+        }
+        note(cx, "identity_session", sessions);
+        for (table, key, end) in EXPIRING {
+            let sql =
+                format!("DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE {end} <= $1 LIMIT $2)");
+            let mut count = 0;
+            loop {
+                let mut tx = relaxed(db);
+                let removed = tx.write(&sql, &[now.into(), BATCH.into()]).await?;
+                tx.commit().await?;
+                count += removed;
+                if removed == 0 {
+                    break;
+                }
+            }
+            note(cx, table, count);
+        }
+        let mut tx = relaxed(db);
+        note(cx, "reputation", reputation::delete_expired(&mut tx, now).await?);
+        note(cx, "job", jobs::purge(&mut tx, now - self.kept).await?);
+        Ok(tx.commit().await?)
+    }
+}
+
+/// Done again after a crash, so that none of it has to reach the disk at once.
+fn relaxed(db: &Db) -> weir_store::Tx {
+    let mut tx = db.tx();
+    tx.set_durability(Durability::Relaxed);
+    tx
+}
+
+fn note(cx: &JobCx, table: &str, count: u64) {
+    if count > 0 {
+        cx.log(LogLevel::Info, format!("Removed {count} rows of {table}"), Value::Null);
+    }
+}
+
+struct Rotate(Arc<Core>);
+
+#[async_trait]
+impl JobHandler for Rotate {
+    async fn run(&self, cx: &JobCx) -> Result<()> {
+        let done = token::rotate_expired(&self.0.site).await?;
+        if done.rotated + done.deleted > 0 {
+            let text = format!("Gave {} tokens a new key, removed {}", done.rotated, done.deleted);
+            cx.log(LogLevel::Info, text, Value::Null);
+        }
+        Ok(())
+    }
+}
+
+struct Maintain;
+
+#[async_trait]
+impl JobHandler for Maintain {
+    async fn run(&self, cx: &JobCx) -> Result<()> {
+        Ok(cx.db().maintain().await?)
+    }
+}
+
+struct Discover(Arc<Core>);
+
+#[async_trait]
+impl JobHandler for Discover {
+    async fn run(&self, cx: &JobCx) -> Result<()> {
+        let found = self.0.blueprints.apply_all(&self.0.site).await?;
+        for name in found.applied {
+            cx.log(LogLevel::Info, format!("Applied {name}"), Value::Null);
+        }
+        for (name, problems) in found.refused {
+            cx.log(LogLevel::Error, format!("Refused {name}: {problems}"), Value::Null);
+        }
+        Ok(())
+    }
+}
+
+struct Apply(Arc<Core>);
+
+#[async_trait]
+impl JobHandler for Apply {
+    async fn run(&self, cx: &JobCx) -> Result<()> {
+        let Some(pk) = cx.args().get("instance").and_then(Value::as_str) else { bail!("No instance was named.") };
+        let problems = self.0.blueprints.apply_one(&self.0.site, pk).await?;
+        for problem in problems {
+            cx.log(LogLevel::Error, problem, Value::Null);
+        }
+        Ok(())
+    }
+}

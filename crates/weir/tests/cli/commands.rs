@@ -1,0 +1,163 @@
+//! Commands without a running server.
+
+use std::fs;
+
+use crate::program::{Ended, Place, free_address};
+
+fn one_line(ended: &Ended) -> &str {
+    assert_eq!(ended.err.trim_end().lines().count(), 1, "{}", ended.err);
+    ended.err.trim_end()
+}
+
+#[test]
+fn config_show_masks_secrets_and_names_sources() {
+    let place = Place::new();
+    fs::write(place.folder.join("weir.toml"), "[email]\nhost = \"mx.example\"\n").unwrap();
+    let environment = [("WEIR_BOOTSTRAP_PASSWORD", "hunter2"), ("WEIR_DATABASE_URL", "postgres://u:hunter2@h/d")];
+    let ended = place.run_with(&["config", "show", "--log", "debug"], &environment, "");
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(!ended.out.contains("hunter2"), "{}", ended.out);
+    for part in ["host = \"mx.example\"", "# weir.toml", "# --log", "# WEIR_BOOTSTRAP_PASSWORD", "u:***@h"] {
+        assert!(ended.out.contains(part), "{part} is not in\n{}", ended.out);
+    }
+}
+
+#[test]
+fn what_is_unknown_is_refused_with_code_2_in_one_line() {
+    let place = Place::new();
+    fs::write(place.folder.join("bad.toml"), "lisen = 1\n").unwrap();
+    for (arguments, part) in [
+        (&["serve", "--lisen", "x"][..], "'--lisen'"),
+        (&["srve"], "'srve'"),
+        (&["config", "show", "--config", "bad.toml"], "unknown setting lisen"),
+        (&["migrate", "--config", "bad.toml"], "unknown setting lisen"),
+        (&["migrate", "--listen", "x"], "--listen"),
+        (&["migrate", "--log", "weir=loud=very"], "log"),
+        (&["migrate", "--database-url", "postgres://u:secret@h/d"], "--database-url"),
+    ] {
+        let ended = place.run(arguments);
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.err);
+        assert!(one_line(&ended).contains(part) && !ended.err.contains("secret"), "{}", ended.err);
+    }
+    assert!(!place.folder.join("data").exists(), "nothing was made");
+}
+
+#[test]
+fn an_unknown_variable_is_only_warned_about() {
+    let place = Place::new();
+    let ended = place.run_with(&["config", "show"], &[("WEIR_LISSEN", "x")], "");
+    assert_eq!(ended.code, Some(0));
+    assert!(one_line(&ended).contains("WEIR_LISSEN"), "{}", ended.err);
+}
+
+#[test]
+fn migrate_may_run_again_and_again() {
+    let place = Place::new();
+    let first = place.run(&["migrate"]);
+    assert_eq!(first.code, Some(0), "{}", first.err);
+    assert!(first.out.contains("0001_documents"), "{}", first.out);
+    let second = place.run(&["migrate"]);
+    assert_eq!((second.code, second.out.trim_end()), (Some(0), "the database is up to date"), "{}", second.err);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_made_belongs_to_the_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    place.run(&["migrate"]);
+    for name in ["data", "data/weir.sqlite3"] {
+        let mode = fs::metadata(place.folder.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
+    }
+}
+
+#[test]
+fn commands_make_no_database_and_serve_no_damaged_one() {
+    let place = Place::new();
+    let ended = place.run(&["user", "create", "jane"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(one_line(&ended).contains("no database"), "{}", ended.err);
+    assert!(!place.folder.join("data").exists());
+
+    fs::create_dir(place.folder.join("data")).unwrap();
+    let file = place.folder.join("data/weir.sqlite3");
+    fs::write(&file, "this is no database, but it is long enough to look like a file that matters").unwrap();
+    let before = fs::read(&file).unwrap();
+    for command in ["serve", "migrate"] {
+        let ended = place.run(&[command]);
+        assert_eq!(ended.code, Some(1), "{command}: {}", ended.err);
+        assert!(one_line(&ended).contains("damaged"), "{}", ended.err);
+    }
+    assert_eq!(fs::read(&file).unwrap(), before, "untouched");
+}
+
+#[test]
+fn a_user_can_be_made_and_given_a_password_from_the_command_line() {
+    let place = Place::new();
+    place.run(&["migrate"]);
+    let made = place.run(&["user", "create", "jane", "--email", "jane@example.test"]);
+    assert_eq!(made.code, Some(0), "{}", made.err);
+    let again = place.run(&["user", "create", "jane"]);
+    assert_eq!(again.code, Some(2), "{}", again.err);
+    assert!(again.err.contains("username"), "{}", again.err);
+    let set = place.run_with(&["user", "set-password", "jane"], &[], "Correct horse 1\n");
+    assert_eq!(set.code, Some(0), "{}", set.err);
+    let empty = place.run_with(&["user", "set-password", "jane"], &[], "\n");
+    assert_eq!(empty.code, Some(2), "{}", empty.err);
+    let nobody = place.run_with(&["user", "set-password", "joe"], &[], "Correct horse 1\n");
+    assert_eq!(nobody.code, Some(1), "{}", nobody.err);
+    assert!(one_line(&nobody).contains("joe"));
+    let all = [made, again, set, empty, nobody];
+    assert!(all.iter().all(|it| !it.out.contains("Correct horse") && !it.err.contains("Correct horse")));
+}
+
+#[test]
+fn a_blueprint_is_applied_whole_or_not_at_all_and_comes_out_again() {
+    let place = Place::new();
+    place.run(&["migrate"]);
+    let good = "version: 1\nmetadata: {name: x}\nentries:\n- model: authentik_flows.flow\n  identifiers: {slug: mine}\n  \
+                attrs: {name: !Context [title, none], title: T, designation: authentication}\n";
+    let ended = place.run_with(&["blueprint", "apply", "-", "--context", "title=Mine"], &[], good);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let bad =
+        format!("{}- model: authentik_flows.nothing\n  identifiers: {{slug: x}}\n", good.replace("mine", "other"));
+    let ended = place.run_with(&["blueprint", "apply", "-"], &[], &bad);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.contains("nothing was changed"), "{}", ended.err);
+    let export = place.run(&["blueprint", "export"]);
+    assert!(export.out.contains("slug: mine") && export.out.contains("Mine"), "{} {}", export.out, export.err);
+    assert!(!export.out.contains("slug: other"));
+    let flow = place.run(&["blueprint", "export", "--flow", "mine", "-o", "out.yaml"]);
+    assert_eq!(flow.code, Some(0), "{}", flow.err);
+    assert!(fs::read_to_string(place.folder.join("out.yaml")).unwrap().contains("slug: mine"));
+}
+
+#[test]
+fn the_openapi_document_needs_no_database() {
+    let place = Place::new();
+    let ended = place.run(&["openapi"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let document: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    assert!(document.pointer("/paths/~1flows~1instances~1/get").is_some());
+    assert!(!place.folder.join("data").exists());
+    let yaml = place.run(&["openapi", "--yaml"]);
+    assert!(yaml.out.contains("openapi: \"3.0.3\"") || yaml.out.contains("\"openapi\": \"3.0.3\""));
+}
+
+#[test]
+fn healthcheck_fails_when_nobody_listens() {
+    let place = Place::new();
+    let ended = place.run(&["healthcheck", "--listen", &free_address().to_string()]);
+    assert_eq!(ended.code, Some(1));
+    assert!(one_line(&ended).contains("no answer"), "{}", ended.err);
+}
+
+#[test]
+fn help_and_version_are_no_failures() {
+    let place = Place::new();
+    let help = place.run(&["serve", "--help"]);
+    assert!(help.code == Some(0) && help.out.contains("WEIR_TRUSTED_PROXY_CIDRS"), "{}", help.out);
+    let version = place.run(&["--version"]);
+    assert!(version.code == Some(0) && version.out.starts_with("weir "));
+}
