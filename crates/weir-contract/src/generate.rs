@@ -50,8 +50,16 @@ pub(crate) fn schema(resource: &ResourceType, side: Side, facts: &Facts) -> Valu
     let mut properties = Map::new();
     let mut required = Vec::new();
     if side == Side::Response {
-        for (name, schema) in server_made(resource) {
-            required.push(name.to_owned());
+        for (name, mut schema) in server_made(resource) {
+            // A few keys are not marked as made by the server, though nobody else can make them.
+            let theirs = known.and_then(|p| p.get(name)).map(|s| facts.resolve(s));
+            if theirs.is_some_and(|s| !s.contains_key("readOnly"))
+                && let Some(schema) = schema.as_object_mut()
+            {
+                schema.shift_remove("readOnly");
+            } else {
+                required.push(name.to_owned());
+            }
             properties.insert(name.to_owned(), schema);
         }
     }
@@ -102,9 +110,16 @@ fn server_made(resource: &ResourceType) -> Vec<(&'static str, Value)> {
 
 fn property(field: &Field, side: Side, facts: &Facts, known: Option<&Value>) -> Value {
     let mut schema = of_kind(&field.kind, field.reference.is_some(), side, facts, known);
+    if field.kind == (Kind::Int { min: i64::MIN, max: i64::MAX }) && field.reference.is_none() {
+        schema.insert("format".to_owned(), "int64".into());
+        schema.insert("maximum".to_owned(), i64::MAX.into());
+        schema.insert("minimum".to_owned(), i64::MIN.into());
+    }
     let is_reference = schema.contains_key("$ref");
     let mut siblings = Map::new();
-    if field.nullable {
+    // What the server sets is only absent before it is set, i.e. never in an answer.
+    let set_by_server = field.read_only && known.is_some_and(|k| !facts.resolve(k).contains_key("nullable"));
+    if field.nullable && !set_by_server {
         siblings.insert("nullable".to_owned(), true.into());
     }
     if field.read_only {

@@ -154,8 +154,7 @@ impl Api {
 
     /// The permission rule of an operation; none when it is not served.
     pub fn access(&self, operation: &'static Operation) -> Option<Access> {
-        let path: Vec<String> =
-            operation.path.split('/').filter(|s| !s.is_empty()).map(str::to_owned).collect();
+        let path: Vec<String> = operation.path.split('/').filter(|s| !s.is_empty()).map(str::to_owned).collect();
         let node = self.root.find(&path, &mut Vec::new())?;
         node.endpoints.get(&operation.method)?.served.as_ref().map(|(access, _)| *access)
     }

@@ -46,7 +46,17 @@ impl Call {
         body: Body,
     ) -> Self {
         let snapshot = app.site.snapshot();
-        Self { app, request, operation, caller, grants: Grants::none(), snapshot, params, target: None, body: Mutex::new(body) }
+        Self {
+            app,
+            request,
+            operation,
+            caller,
+            grants: Grants::none(),
+            snapshot,
+            params,
+            target: None,
+            body: Mutex::new(body),
+        }
     }
 
     /// Checks the operation's rule.
@@ -99,7 +109,11 @@ impl Call {
                 return Ok(());
             }
         }
-        if may_see_some { Err(error::no_object(kinds.first().map_or("object", |k| k.verbose_name))) } else { Err(ApiError::forbidden()) }
+        if may_see_some {
+            Err(error::no_object(kinds.first().map_or("object", |k| k.verbose_name)))
+        } else {
+            Err(ApiError::forbidden())
+        }
     }
 
     /// Which objects of a kind the caller sees; none when no rights on the kind exist.

@@ -42,7 +42,8 @@ pub struct HttpConfig {
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        let trusted = ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fe80::/10", "::1/128", "fc00::/7"];
+        let trusted =
+            ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fe80::/10", "::1/128", "fc00::/7"];
         Self {
             max_body_bytes: 1 << 20,
             max_upload_bytes: 8 << 20,

@@ -1,6 +1,6 @@
 //! The outermost layer: request id, facts of the request, panics, metrics, ambiguous framing.
 
-use crate::{AppState, Incoming, error};
+use crate::{AppState, Incoming, Reply, error, server::Framing};
 use axum::{
     Router,
     body::Body,
@@ -29,15 +29,26 @@ async fn edge(State(app): State<Arc<AppState>>, request: Request, next: Next) ->
     let started = Instant::now();
     let id = app.site.random.uuid().simple().to_string();
     let (mut parts, body) = request.into_parts();
-    let ambiguous = parts.headers.contains_key(header::TRANSFER_ENCODING) && parts.headers.contains_key(header::CONTENT_LENGTH);
+    let has_length = parts.headers.contains_key(header::CONTENT_LENGTH)
+        || parts.extensions.get::<Framing>().is_some_and(Framing::has_length);
+    let ambiguous = parts.headers.contains_key(header::TRANSFER_ENCODING) && has_length;
     // RFC 9112 §6.3: when two framings may have been meant, nothing after this request can be trusted.
     let close = parts.headers.contains_key(header::TRANSFER_ENCODING);
     let incoming = Arc::new(Incoming::new(&parts, id.clone(), &app.config));
     let span = tracing::info_span!("request", id, method = incoming.method, path = incoming.path);
     parts.extensions.insert(Arc::clone(&incoming));
+    let header_bytes: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let too_long =
+        header_bytes + parts.uri.path().len() + parts.uri.query().map_or(0, str::len) > app.config.max_header_bytes;
     let answer = async {
+        // The connection bounds its buffer only roughly.
+        if too_long {
+            let body = serde_json::json!({"detail": "The header of the request is too large."});
+            return Reply::json(431, &body).with(header::CONNECTION, "close").into_response();
+        }
         if ambiguous {
-            return error::reply(&ApiError::BadRequest("The length of the request is ambiguous.".to_owned())).into_response();
+            return error::reply(&ApiError::BadRequest("The length of the request is ambiguous.".to_owned()))
+                .into_response();
         }
         let run = AssertUnwindSafe(next.run(Request::from_parts(parts, body))).catch_unwind();
         run.await.unwrap_or_else(|panic| {
@@ -68,7 +79,8 @@ fn measure(incoming: &Incoming, response: &http::Response<Body>, started: Instan
     let operation = response.extensions().get::<Answered>().map_or("other", |a| a.0);
     let status = response.status().as_u16();
     let took = started.elapsed();
-    metrics::counter!("weir_http_requests_total", "operation" => operation, "status" => status_class(status)).increment(1);
+    metrics::counter!("weir_http_requests_total", "operation" => operation, "status" => status_class(status))
+        .increment(1);
     metrics::histogram!("weir_http_request_seconds", "operation" => operation).record(took.as_secs_f64());
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     span.in_scope(|| tracing::info!(status, took_ms, client = %incoming.client_ip, "request"));

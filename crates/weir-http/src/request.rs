@@ -43,7 +43,8 @@ impl Incoming {
             let value = headers.get(name).filter(|_| trusted)?.to_str().ok()?;
             Some(value.split(',').next().unwrap_or_default().trim())
         };
-        let own_host = headers.get("host").and_then(|h| h.to_str().ok()).or_else(|| parts.uri.authority().map(|a| a.as_str()));
+        let own_host =
+            headers.get("host").and_then(|h| h.to_str().ok()).or_else(|| parts.uri.authority().map(|a| a.as_str()));
         let host = first("x-forwarded-host").filter(|h| is_host(h)).or(own_host.filter(|h| is_host(h)));
         Self {
             id,
@@ -118,7 +119,9 @@ impl Incoming {
             brand,
             cookies: self
                 .cookies()
-                .filter(|(name, _)| name.starts_with("authentik_") && *name != crate::session::COOKIE && *name != crate::csrf::COOKIE)
+                .filter(|(name, _)| {
+                    name.starts_with("authentik_") && *name != crate::session::COOKIE && *name != crate::csrf::COOKIE
+                })
                 .map(|(n, v)| (n.to_owned(), v.to_owned()))
                 .collect(),
             ..RequestInfo::default()

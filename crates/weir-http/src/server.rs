@@ -12,7 +12,10 @@ use std::{
     io,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -79,8 +82,11 @@ fn connection(
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send + 'static {
     // Small answers must not wait for more data.
     let _ = stream.set_nodelay(true);
+    let framing = Framing::default();
+    let seen = framing.clone();
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(seen.clone());
         let mut router = router.clone();
         async move { router.call(request.map(Body::new)).await }
     });
@@ -90,7 +96,7 @@ fn connection(
         .header_read_timeout(Duration::from_secs(config.header_timeout_secs))
         .max_headers(config.max_header_fields)
         .max_buf_size(config.max_header_bytes.max(8192))
-        .serve_connection(TokioIo::new(Patient { stream, patience, waiting: None }), service)
+        .serve_connection(TokioIo::new(Patient { stream, patience, waiting: None, head: Head::new(framing) }), service)
 }
 
 /// A stream whose reader must take something from time to time: slow readers would hold answers in memory for ever.
@@ -98,6 +104,55 @@ struct Patient {
     stream: TcpStream,
     patience: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
+    head: Head,
+}
+
+/// Whether the head of the request at hand named a length. The HTTP library drops the length beside a transfer
+/// encoding, so that nobody behind it could tell that both were there.
+#[derive(Clone, Debug, Default)]
+pub struct Framing(Arc<AtomicBool>);
+
+impl Framing {
+    /// Whether a `Content-Length` was sent.
+    pub fn has_length(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Looks at the bytes of a request's head as they come in.
+struct Head {
+    framing: Framing,
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+impl Head {
+    fn new(framing: Framing) -> Self {
+        Self { framing, bytes: Vec::new(), ended: false }
+    }
+
+    fn take(&mut self, new: &[u8]) {
+        if self.ended {
+            return;
+        }
+        let before = self.bytes.len().saturating_sub(3);
+        self.bytes.extend_from_slice(new);
+        let tail = self.bytes.get(before..).unwrap_or_default();
+        // Longer heads are refused anyway; they must not be kept.
+        self.ended = tail.windows(4).any(|w| w == b"\r\n\r\n") || self.bytes.len() > 1 << 17;
+        if self.ended {
+            const NAME: &[u8] = b"\ncontent-length";
+            let named = self.bytes.windows(NAME.len()).any(|w| w.eq_ignore_ascii_case(NAME));
+            self.framing.0.store(named, Ordering::Relaxed);
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// An answer is on its way: what comes next is a new head.
+    fn reset(&mut self) {
+        self.ended = false;
+        self.bytes.clear();
+    }
 }
 
 impl Patient {
@@ -115,12 +170,18 @@ impl Patient {
 
 impl AsyncRead for Patient {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if let (Poll::Ready(Ok(())), Some(new)) = (&result, buf.filled().get(before..)) {
+            self.head.take(new);
+        }
+        result
     }
 }
 
 impl AsyncWrite for Patient {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.head.reset();
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.judge(cx, result)
     }
@@ -130,6 +191,7 @@ impl AsyncWrite for Patient {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.head.reset();
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.judge(cx, result)
     }

@@ -62,7 +62,6 @@ pub(super) async fn destroy(call: Call, kind: &'static ResourceType) -> Result<R
 
 /// Refuses who may see an object but not do this with it.
 pub(crate) fn allow(call: &Call, object: &Stored, action: &str) -> Result<(), ApiError> {
-    let permitted = call.grants.may(&object.kind.permission(action), Some(&object.pk))
-        || owns(call.user()?.id, object);
+    let permitted = call.grants.may(&object.kind.permission(action), Some(&object.pk)) || owns(call.user()?.id, object);
     if permitted { Ok(()) } else { Err(ApiError::forbidden()) }
 }

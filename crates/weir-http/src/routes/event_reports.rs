@@ -82,7 +82,13 @@ const MAX_DAYS: i64 = 365;
 async fn volume(call: Call) -> Result<Reply, ApiError> {
     let days = call.number("history_days")?.unwrap_or(7).clamp(1, MAX_DAYS);
     let since = call.app.site.clock.now() - TimeDelta::days(days);
-    let step = if days <= 3 { TimeDelta::hours(1) } else if days <= 14 { TimeDelta::hours(6) } else { TimeDelta::days(1) };
+    let step = if days <= 3 {
+        TimeDelta::hours(1)
+    } else if days <= 14 {
+        TimeDelta::hours(6)
+    } else {
+        TimeDelta::days(1)
+    };
     let step = step.num_microseconds().unwrap_or(i64::MAX);
     let selection = Selection::new(&call, vec![Condition::new("created >= ?", vec![since.into()])])?;
     let sql = format!(

@@ -188,9 +188,8 @@ impl Hooks for EventHooks {
 
 /// The condition of one query parameter; none when it is no filter of events.
 pub(super) fn filter(dialect: Dialect, name: &str, value: &str) -> Option<Condition> {
-    let like = |column: &str| {
-        Condition::new(dialect.like_ci(column, "?"), vec![format!("%{}%", escape_like(value)).into()])
-    };
+    let like =
+        |column: &str| Condition::new(dialect.like_ci(column, "?"), vec![format!("%{}%", escape_like(value)).into()]);
     let in_json = |column: &str, path: &[&str], value: &str| {
         let expression = dialect.json_text(column, "?");
         let path = dialect.json_path(path);
@@ -221,7 +220,10 @@ pub(super) fn narrow(query: &ListQuery) -> Result<Vec<Condition>, ApiError> {
     }
     if let Some(bad) = wanted.iter().find(|w| !ACTIONS.iter().any(|(known, _)| known == *w)) {
         let shown: String = bad.chars().take(200).collect();
-        return Err(ApiError::field("actions", format!("Select a valid choice. {shown} is not one of the available choices.")));
+        return Err(ApiError::field(
+            "actions",
+            format!("Select a valid choice. {shown} is not one of the available choices."),
+        ));
     }
     let marks = vec!["?"; wanted.len()].join(", ");
     let mut sql = format!("action IN ({marks})");

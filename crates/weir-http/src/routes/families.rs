@@ -20,7 +20,14 @@ const STAGE_FIELDS: [&str; 7] =
     ["pk", "name", "component", "verbose_name", "verbose_name_plural", "meta_model_name", "flow_set"];
 /// Fields of the contract's `Policy`.
 const POLICY_FIELDS: [&str; 8] = [
-    "pk", "name", "execution_logging", "component", "verbose_name", "verbose_name_plural", "meta_model_name", "bound_to",
+    "pk",
+    "name",
+    "execution_logging",
+    "component",
+    "verbose_name",
+    "verbose_name_plural",
+    "meta_model_name",
+    "bound_to",
 ];
 
 /// Kinds that can be made but are not offered: they only help in tests.
@@ -56,7 +63,11 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new("policies_all_used_by_list", policy, used_by),
         Route::new("policies_all_types_list", Access::SignedIn, |call| types(call, Family::Policy)),
         Route::new("policies_all_test_create", policy, test),
-        Route::new("policies_all_cache_info_retrieve", Access::Global("authentik_policies.view_policy_cache"), cache_info),
+        Route::new(
+            "policies_all_cache_info_retrieve",
+            Access::Global("authentik_policies.view_policy_cache"),
+            cache_info,
+        ),
         Route::new(
             "policies_all_cache_clear_create",
             Access::Global("authentik_policies.clear_policy_cache"),

@@ -30,11 +30,7 @@ pub(super) fn reads() -> Vec<Route> {
 pub(super) fn writes() -> Vec<Route> {
     let rule = |permission| Access::Object { model: ROLE, permission };
     vec![
-        Route::new(
-            "rbac_permissions_assigned_by_roles_assign",
-            rule("authentik_rbac.assign_role_permissions"),
-            assign,
-        ),
+        Route::new("rbac_permissions_assigned_by_roles_assign", rule("authentik_rbac.assign_role_permissions"), assign),
         Route::new(
             "rbac_permissions_assigned_by_roles_unassign_partial_update",
             rule("authentik_rbac.unassign_role_permissions"),

@@ -22,7 +22,6 @@ pub(super) fn routes() -> Vec<Route> {
 
 /// The rules of each field, as the contract has them.
 #[derive(Serialize, Deserialize, JsonSchema)]
-#[expect(dead_code, reason = "only its schema is used")]
 struct Rules {
     /// Order of avatar sources.
     #[schemars(length(min = 1))]
@@ -158,6 +157,7 @@ async fn save(unit: &mut Unit<'_>, before: &Settings, merged: Map, settings: Set
         return Ok(());
     }
     unit.write_settings(settings).await?;
-    let model = json!({"app": "authentik_tenants", "model_name": "tenant", "pk": "settings", "name": "System settings"});
+    let model =
+        json!({"app": "authentik_tenants", "model_name": "tenant", "pk": "settings", "name": "System settings"});
     unit.event(Event::new(action::MODEL_UPDATED, "authentik_tenants", json!({"model": model, "diff": diff}))).await
 }

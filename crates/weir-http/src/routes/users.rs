@@ -7,9 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc};
 use weir_core::{ApiError, Map};
-use weir_identity::{
-    Group, Intent, NewToken, User, accounts, brand_for_host, initial, kind, token, user::self_view,
-};
+use weir_identity::{Group, Intent, NewToken, User, accounts, brand_for_host, initial, kind, token, user::self_view};
 use weir_resource::{Unit, Visible, store};
 
 pub(super) fn routes() -> Vec<Route> {
