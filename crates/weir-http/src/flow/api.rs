@@ -22,6 +22,11 @@ pub fn routes(engine: &Arc<App>) -> Vec<Route> {
             async move { execute(&engine, &call).await }
         }),
         Route::new("flows_instances_diagram_retrieve", seen, move |call| async move { chart(&call) }),
+        Route::new(
+            "flows_instances_export_retrieve",
+            Access::Object { model: Flow::MODEL, permission: "authentik_flows.export_flow" },
+            move |call| async move { export(&call).await },
+        ),
         Route::new("flows_inspector_get", Access::SignedIn, move |call| async move { inspect(&call).await }),
         Route::new(
             "flows_instances_cache_info_retrieve",
@@ -79,6 +84,15 @@ async fn execute(engine: &App, call: &Call) -> Result<Reply, ApiError> {
         reply = reply.with_cookie(&cookie);
     }
     Ok(reply)
+}
+
+/// The flow as a blueprint, to be saved.
+async fn export(call: &Call) -> Result<Reply, ApiError> {
+    let flow = call.target()?;
+    let mut unit = Unit::new(&call.app.site, call.actor());
+    let text = weir_blueprints::export::export_flow(&mut unit, flow).await?;
+    let name = format!("attachment; filename=\"{}.yaml\"", flow.text("slug"));
+    Ok(Reply::bytes("application/x-yaml", text).with(http::header::CONTENT_DISPOSITION, &name))
 }
 
 fn chart(call: &Call) -> Result<Reply, ApiError> {
