@@ -1,10 +1,13 @@
 //! Combines the bindings of a target into one answer (flows.md §10).
 
-use crate::{PolicyBinding, PolicyCx, PolicyRequest, PolicyResult};
+#[cfg(test)]
+mod tests;
+
+use crate::{PolicyBinding, PolicyCx, PolicyFailure, PolicyRequest, PolicyResult};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use uuid::Uuid;
 use weir_events::{Event, action};
 use weir_identity::membership;
@@ -102,24 +105,37 @@ impl Engine {
         request: &PolicyRequest<'_>,
         bindings: &[Arc<PolicyBinding>],
     ) -> anyhow::Result<Asked> {
+        let started = std::time::Instant::now();
         let mut matching = 0;
         // An anonymous visitor matches none, negated ones included.
         if let Some(user) = request.user {
-            for binding in bindings {
-                let matches = match (&binding.group, &binding.user) {
-                    (Some(group), _) => membership::is_member(cx.tx, user.id, &group.pk().to_string()).await?,
-                    (None, Some(other)) => *other.pk() == user.id,
-                    (None, None) => false,
-                };
-                matching += usize::from(matches != binding.negate);
-            }
+            let groups: BTreeSet<Uuid> = match bindings.iter().any(|b| b.group.is_some()) {
+                true => membership::groups_of(&mut *cx.tx, user.id).await?.into_iter().map(|g| g.id).collect(),
+                false => BTreeSet::new(),
+            };
+            let matches = |binding: &PolicyBinding| match (&binding.group, &binding.user) {
+                (Some(group), _) => groups.contains(group.pk()),
+                (None, Some(other)) => *other.pk() == user.id,
+                (None, None) => false,
+            };
+            matching = bindings.iter().filter(|b| matches(b) != b.negate).count();
         }
         let passing = match self.mode {
             Mode::Any => matching >= 1,
             Mode::All => matching == bindings.len(),
         };
-        Ok(Asked { binding: None, policy: "static".to_owned(), passing, messages: Vec::new(), micros: 0 })
+        Ok(Asked {
+            binding: None,
+            policy: "static".to_owned(),
+            passing,
+            messages: Vec::new(),
+            micros: micros(started),
+        })
     }
+}
+
+fn micros(started: std::time::Instant) -> u64 {
+    u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Asks one policy binding.
@@ -134,16 +150,12 @@ async fn ask(
     let name = cx.snapshot.find(policy_id).map(|o| o.name()).unwrap_or_default();
     let limit = Duration::from_secs(u64::from(binding.timeout));
     let result = run(cx, policy_id, request, Some(limit)).await;
-    let (mut passing, messages) = match result {
+    let (passing, messages) = match result {
         Ok(result) => (result.passing != binding.negate, result.messages),
-        Err(error) => (binding.failure_result, vec![error.to_string()]),
+        // What a failure counts as is said for itself: it is not turned around.
+        Err(error) => (binding.failure_result, PolicyFailure::messages(&error)),
     };
-    // No result may turn a policy that is gone into a passed one.
-    if cx.snapshot.find(policy_id).is_none() {
-        passing = binding.failure_result;
-    }
-    let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-    Ok(Asked { binding: Some(id), policy: name, passing, messages, micros })
+    Ok(Asked { binding: Some(id), policy: name, passing, messages, micros: micros(started) })
 }
 
 /// Runs one policy, writing `policy_exception` when it fails and `policy_execution` when it asks for logging.
@@ -162,7 +174,8 @@ pub async fn run(
     if cx.depth >= DEEPEST {
         anyhow::bail!("Policies call each other too deeply.");
     }
-    cx.depth += 1;
+    let depth = cx.depth;
+    cx.depth = depth + 1;
     let work = kind.passes(cx, policy, &object.typed, request);
     let result = match limit {
         // Zero means no limit of the binding's own; the kind's limits still hold.
@@ -172,7 +185,8 @@ pub async fn run(
         },
         _ => work.await,
     };
-    cx.depth -= 1;
+    // Set, not counted: a run that was cut off has left those below it unfinished.
+    cx.depth = depth;
     if !request.debug {
         report(cx, &object, request, &result);
     }

@@ -34,6 +34,8 @@ pub struct RequestInfo {
     pub cookies: Vec<(String, String)>,
     /// The user account of the outpost that sends this request.
     pub outpost: Option<Value>,
+    /// Key of the user who is signed in; policies may be asked about another one.
+    pub user: Option<i64>,
 }
 
 impl RequestInfo {
@@ -112,5 +114,28 @@ impl PolicyResult {
     /// A result with messages.
     pub fn new(passing: bool, messages: Vec<String>) -> Self {
         Self { passing, messages, ..Self::default() }
+    }
+}
+
+/// Why a policy gave no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct PolicyFailure {
+    /// In words; what the person is told.
+    pub text: String,
+    /// What the policy had said before.
+    pub messages: Vec<String>,
+    /// Log lines of the run.
+    pub log_messages: Vec<Value>,
+    /// What the interpreter says.
+    pub cause: Option<weir_expression::EvalError>,
+}
+
+impl PolicyFailure {
+    /// What the person is told about a failure: what the policy said before, then the error's text.
+    pub fn messages(error: &anyhow::Error) -> Vec<String> {
+        let mut messages = error.downcast_ref::<Self>().map(|f| f.messages.clone()).unwrap_or_default();
+        messages.push(error.to_string());
+        messages
     }
 }

@@ -91,6 +91,54 @@ impl Dialect {
         }
     }
 
+    /// Whether one text contains another, letter by letter.
+    #[must_use]
+    pub fn contains(self, text: &str, part: &str) -> String {
+        match self {
+            Self::Sqlite => format!("instr({text}, {part}) > 0"),
+            Self::Postgres => format!("strpos({text}, {part}) > 0"),
+        }
+    }
+
+    /// Whether there is anything at a path of a JSON text column, null included.
+    #[must_use]
+    pub fn json_has(self, column: &str, path: &str) -> String {
+        match self {
+            Self::Sqlite => format!("json_type({column}, {path}) IS NOT NULL"),
+            Self::Postgres => format!("({column}::jsonb #> ({path})::text::text[]) IS NOT NULL"),
+        }
+    }
+
+    /// The number at a path of a JSON text column; NULL where there is something else.
+    #[must_use]
+    pub fn json_number(self, column: &str, path: &str) -> String {
+        match self {
+            Self::Sqlite => format!(
+                "CASE WHEN json_type({column}, {path}) IN ('integer', 'real') THEN json_extract({column}, {path}) END"
+            ),
+            Self::Postgres => format!(
+                "CASE jsonb_typeof({column}::jsonb #> ({path})::text::text[]) WHEN 'number' \
+                 THEN ({column}::jsonb #>> ({path})::text::text[])::float8 END"
+            ),
+        }
+    }
+
+    /// Whether a path of a JSON text column holds this scalar, or a list with it. `text` is a parameter with the scalar
+    /// as [`json_text`](Self::json_text) shows it, `json` one with its JSON.
+    #[must_use]
+    pub fn json_holds(self, column: &str, path: &str, text: &str, json: &str) -> String {
+        match self {
+            Self::Sqlite => format!(
+                "EXISTS (SELECT 1 FROM json_each({column}, {path}) item WHERE json_type({column}, {path}) <> 'object' \
+                 AND CASE item.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' \
+                 ELSE CAST(item.value AS TEXT) END = {text})"
+            ),
+            Self::Postgres => format!(
+                "COALESCE(({column}::jsonb #> ({path})::text::text[]) @> ({json})::text::jsonb, {text} IS NULL)"
+            ),
+        }
+    }
+
     /// Ends a SELECT that picks rows for this transaction alone. SQLite has one writer and needs nothing.
     #[must_use]
     pub fn for_update_skip_locked(self) -> &'static str {

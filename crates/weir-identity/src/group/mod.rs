@@ -4,7 +4,7 @@ mod hooks;
 mod present;
 
 pub use hooks::GroupHooks;
-pub(crate) use present::partial_many;
+pub use present::partial_many;
 
 use crate::{Role, User, kind, role};
 use schemars::JsonSchema;

@@ -33,7 +33,7 @@ async fn rows(mut reader: impl Reader, keys: &[String]) -> Result<Vec<GroupRow>,
 }
 
 /// The contract's `PartialGroup` for these keys, with the key.
-pub(crate) async fn partial_many(reader: impl Reader, keys: &[String]) -> Result<Vec<(String, Value)>, StoreError> {
+pub async fn partial_many(reader: impl Reader, keys: &[String]) -> Result<Vec<(String, Value)>, StoreError> {
     let shown = rows(reader, keys).await?.into_iter().map(|g| {
         let value = json!({
             "pk": g.id, "num_pk": num_pk(g.id), "name": g.name, "is_superuser": g.is_superuser, "attributes": g.attributes,

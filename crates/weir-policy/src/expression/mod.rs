@@ -1,14 +1,49 @@
 //! The environment of expressions (platform.md §2): variables, helpers, and objects of the site, answered by the host
 //! while the interpreter waits in its worker process.
+//!
+//! Objects are for reading: an expression changes the plan's context, and otherwise nothing of the site. Start at
+//! [`Expressions`]; a run's questions arrive at `host::Desk`.
 
-use crate::{PolicyCx, RequestInfo};
-use serde_json::Value;
+mod attributes;
+mod authenticators;
+mod convert;
+mod dns;
+mod functions;
+mod host;
+pub mod mail;
+mod objects;
+mod query;
+mod session;
+mod sets;
+#[cfg(test)]
+pub(crate) mod tests;
+mod web;
+
+pub use authenticators::{Authenticators, NoAuthenticators};
+
+use crate::{
+    PolicyCx, PolicyFailure, PolicyRequest, PolicyResult, RequestInfo,
+    outbound::{Outbound, OutboundSettings},
+};
+use chrono::{DateTime, Utc};
+use convert::{Sent, Users, clean, to_json, to_value};
+use host::Desk;
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
 use weir_core::Map;
+use weir_crypto::HashPool;
+use weir_expression::{EvalError, Evaluation, LogLine, Object, Value as Python};
 use weir_identity::Account;
 
 /// Evaluates expressions of prompts, mappings and policies.
 pub struct Expressions {
     pool: weir_expression::Pool,
+    outbound: Outbound,
+    dns: dns::Dns,
+    authenticators: Arc<dyn Authenticators>,
+    hashes: Option<Arc<HashPool>>,
+    /// When administrators were last told of an old name.
+    warned: Mutex<Option<DateTime<Utc>>>,
 }
 
 /// What an expression outside a policy sees.
@@ -26,7 +61,35 @@ pub struct Environment<'a> {
 impl Expressions {
     /// An evaluator over a pool of workers.
     pub fn new(pool: weir_expression::Pool) -> Self {
-        Self { pool }
+        Self {
+            pool,
+            outbound: Outbound::new(OutboundSettings::default()),
+            dns: dns::Dns::default(),
+            authenticators: Arc::new(NoAuthenticators),
+            hashes: None,
+            warned: Mutex::new(None),
+        }
+    }
+
+    /// Settings of `requests`.
+    #[must_use]
+    pub fn with_outbound(mut self, settings: OutboundSettings) -> Self {
+        self.outbound = Outbound::new(settings);
+        self
+    }
+
+    /// What answers `ak_user_has_authenticator`.
+    #[must_use]
+    pub fn with_authenticators(mut self, authenticators: Arc<dyn Authenticators>) -> Self {
+        self.authenticators = authenticators;
+        self
+    }
+
+    /// The pool on which `user.check_password()` hashes.
+    #[must_use]
+    pub fn with_hashes(mut self, hashes: Arc<HashPool>) -> Self {
+        self.hashes = Some(hashes);
+        self
     }
 
     /// The syntax error of a source, if it has one.
@@ -34,16 +97,197 @@ impl Expressions {
     /// # Errors
     /// When no worker is available.
     pub async fn syntax_error(&self, source: &str) -> anyhow::Result<Option<String>> {
-        let _ = (&self.pool, source);
-        anyhow::bail!("not built")
+        Ok(self.pool.check(source).await?.err().map(|problem| problem.to_string()))
     }
 
-    /// The value of an expression.
+    /// The value of an expression outside of policies. The error downcasts to [`EvalError`] when the expression raised.
     ///
     /// # Errors
     /// The exception's text, or why it could not run.
     pub async fn evaluate(&self, cx: &mut PolicyCx<'_>, source: &str, env: Environment<'_>) -> anyhow::Result<Value> {
-        let _ = (cx, source, env.name, env.user, env.http, env.variables);
-        anyhow::bail!("not built")
+        let mut request = PolicyRequest {
+            user: env.user,
+            http: env.http,
+            obj: Value::Null,
+            context: env.variables,
+            plan_context: None,
+            plan_redirect: None,
+            debug: false,
+        };
+        let variables = request.context.clone();
+        let mut desk = self.desk(cx, &mut request, env.name, variables);
+        let context = desk.context().await?;
+        let asked = desk.request_object();
+        let person = desk.person();
+        let mut run = weir_expression::Request::new(env.name, source)
+            .variable("user", person)
+            .variable("request", asked)
+            .variable("http_request", web::object(env.http))
+            .depth(usize::from(desk.cx.depth))
+            .request_context(Python::dict(context.clone()));
+        for (name, value) in context {
+            run = run.variable(&name, value);
+        }
+        // Policies that this expression calls stand below it.
+        desk.cx.depth += 1;
+        let evaluation = self.pool.evaluate(run, &mut desk).await;
+        desk.cx.depth -= 1;
+        log(env.name, &evaluation, cx.site.clock.now());
+        Ok(to_json(&evaluation.result?, Users::Shown))
     }
+
+    /// The answer of an expression policy.
+    ///
+    /// # Errors
+    /// [`PolicyFailure`].
+    pub async fn ask_policy(
+        &self,
+        cx: &mut PolicyCx<'_>,
+        name: &str,
+        source: &str,
+        request: &mut PolicyRequest<'_>,
+    ) -> anyhow::Result<PolicyResult> {
+        let variables = functions::event_variables(request);
+        let mut desk = self.desk(cx, request, name, variables);
+        let sent = Sent { context: desk.context().await?, plan: desk.plan().await? };
+        let mut context = sent.context.clone();
+        if let Some(plan) = &sent.plan {
+            let plan = Object::new("FlowPlan", "plan").attr("context", Python::dict(plan.clone()));
+            context.push(("flow_plan".to_owned(), plan.into()));
+        }
+        let http = desk.request.http;
+        let is_sso = sent.context.iter().find(|(name, _)| name == "is_sso").map(|(_, value)| value.clone());
+        let run = weir_expression::Request::new(name, source)
+            .variable("request", desk.request_object())
+            .variable("http_request", web::object(http))
+            .variable("ak_client_ip", web::client_ip(http))
+            .variable("ak_is_sso_flow", is_sso.unwrap_or(Python::Bool(false)))
+            .context(Python::dict(context))
+            // Of the policies inside each other, this one's own place does not count.
+            .depth(usize::from(desk.cx.depth.saturating_sub(1)));
+        let evaluation = self.pool.evaluate(run, &mut desk).await;
+        let now = cx.site.clock.now();
+        let mut log_messages = log(name, &evaluation, now);
+        if let Some(returned) = &evaluation.context {
+            convert::take_back(&sent, returned, request);
+        }
+        let messages: Vec<String> = evaluation.messages.iter().map(|text| clean(text)).collect();
+        let value = match evaluation.result {
+            Ok(value) => value,
+            Err(error) => {
+                let text = clean(&explain(&error));
+                return Err(PolicyFailure { text, messages, log_messages, cause: Some(error) }.into());
+            }
+        };
+        if value == Python::None {
+            tracing::warn!(policy = name, "the expression returned nothing");
+            log_messages.push(json!({
+                "timestamp": now.to_rfc3339_opts(chrono::SecondsFormat::Micros, true), "log_level": "warning",
+                "logger": name, "event": "The expression returned None.", "attributes": {},
+            }));
+        }
+        let raw_result = to_json(&value, Users::Shown);
+        Ok(PolicyResult { passing: value.is_truthy(), messages, raw_result, log_messages })
+    }
+
+    fn desk<'a, 'c, 'r>(
+        &'a self,
+        cx: &'a mut PolicyCx<'c>,
+        request: &'a mut PolicyRequest<'r>,
+        name: &'a str,
+        variables: Map,
+    ) -> Desk<'a, 'c, 'r> {
+        Desk { expressions: self, cx, request, name, variables, sets: Vec::new(), responses: Vec::new(), claimed: 0 }
+    }
+}
+
+impl Desk<'_, '_, '_> {
+    /// The person asked about: an account, an identifier that nobody has, or a visitor.
+    fn person(&self) -> Object {
+        match self.request.user {
+            Some(user) => objects::of_account(self.cx.site, user),
+            None => {
+                let pending = self.request.context.get("pending_user");
+                pending.and_then(|p| convert::of_claim(objects::CLAIMED, p)).unwrap_or_else(objects::anonymous)
+            }
+        }
+    }
+
+    fn request_object(&self) -> Object {
+        Object::new("PolicyRequest", "request")
+            .attr("user", self.person())
+            .attr("http_request", web::object(self.request.http))
+            .attr("obj", to_value(self.cx.snapshot, &self.request.obj))
+            .attr("debug", self.request.debug)
+            .shown_as("<PolicyRequest>")
+    }
+
+    /// The context with a user object for the pending user.
+    async fn context(&mut self) -> anyhow::Result<Vec<(String, Python)>> {
+        let map = self.request.context.clone();
+        self.variables_of(map).await
+    }
+
+    async fn plan(&mut self) -> anyhow::Result<Option<Vec<(String, Python)>>> {
+        match self.request.plan_context.as_deref().cloned() {
+            Some(map) => Ok(Some(self.variables_of(map).await?)),
+            None => Ok(None),
+        }
+    }
+
+    async fn variables_of(&mut self, map: Map) -> anyhow::Result<Vec<(String, Python)>> {
+        let mut out = Vec::with_capacity(map.len());
+        for (name, json) in map {
+            let value = if name == "pending_user" {
+                self.pending(&json).await?
+            } else {
+                to_value(self.cx.snapshot, &json)
+            };
+            out.push((name, value));
+        }
+        Ok(out)
+    }
+
+    async fn pending(&mut self, json: &Value) -> anyhow::Result<Python> {
+        if let Some(id) = json.get("pk").and_then(Value::as_i64).or_else(|| json.as_i64()) {
+            let found = attributes::user_object(self, id).await;
+            return found.map_err(|raise| anyhow::anyhow!(raise.message));
+        }
+        Ok(convert::of_claim(objects::CLAIMED, json).map_or(Python::None, Python::from))
+    }
+}
+
+/// What the administrator is told. A worker that is busy or away is not the expression's fault.
+fn explain(error: &EvalError) -> String {
+    match error {
+        EvalError::Syntax(problem) => format!("Expression Syntax Error: {problem}"),
+        // Python shows the class of an exception without text.
+        EvalError::Raised(exception) if exception.message.is_empty() => exception.class.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Log lines of a run for answers (contract schema `LogEvent`), and in the server's log. Values under names of secrets
+/// are masked.
+fn log(name: &str, evaluation: &Evaluation, now: DateTime<Utc>) -> Vec<Value> {
+    evaluation.logs.iter().map(|line| log_line(name, line, now)).collect()
+}
+
+fn log_line(name: &str, line: &LogLine, now: DateTime<Utc>) -> Value {
+    let fields: Map = line.fields.iter().map(|(name, value)| (clean(name), to_json(value, Users::Shown))).collect();
+    let fields = weir_events::cleanse(Value::Object(fields));
+    let event = clean(&line.event);
+    match line.level.as_str() {
+        "debug" => tracing::debug!(expression = name, %fields, "{event}"),
+        "warning" => tracing::warn!(expression = name, %fields, "{event}"),
+        "error" | "critical" | "exception" => tracing::error!(expression = name, %fields, "{event}"),
+        _ => tracing::info!(expression = name, %fields, "{event}"),
+    }
+    json!({
+        "timestamp": now.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+        "log_level": line.level,
+        "logger": name,
+        "event": event,
+        "attributes": fields,
+    })
 }

@@ -1,0 +1,177 @@
+//! Calls to other servers (security.md §10): http and https only, also after redirects; addresses that belong to the
+//! machine or its cloud are refused; everything is bounded.
+
+mod addresses;
+
+#[cfg(test)]
+mod tests;
+
+pub use addresses::OutboundSettings;
+
+use addresses::{Addresses, check};
+use reqwest::{Client, Method, Url, header::HeaderMap, redirect};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+/// The most redirects of a call.
+const REDIRECTS: usize = 5;
+/// Time to connect.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Time for everything.
+const TOTAL: Duration = Duration::from_secs(30);
+/// The largest answer.
+const LARGEST: usize = 1024 * 1024;
+
+/// Why a call gave no answer. The texts are for the administrator who wrote the call.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum OutboundError {
+    /// The address may not be called, or is none.
+    #[error("{0}")]
+    Refused(String),
+    /// The server cannot be reached.
+    #[error("{0}")]
+    Connection(String),
+    /// It took too long.
+    #[error("{0}")]
+    Timeout(String),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// A call.
+#[derive(Debug)]
+pub struct OutboundRequest {
+    /// Verb.
+    pub method: Method,
+    /// Address.
+    pub url: Url,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body.
+    pub body: Option<Vec<u8>>,
+    /// Time for everything; more than the general limit counts as that.
+    pub timeout: Option<Duration>,
+    /// Go where the server points to.
+    pub follow_redirects: bool,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct OutboundResponse {
+    /// Status code.
+    pub status: u16,
+    /// Its usual words.
+    pub reason: String,
+    /// Address after redirects.
+    pub url: String,
+    /// Headers in order.
+    pub headers: Vec<(String, String)>,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+/// The client.
+pub struct Outbound {
+    addresses: Addresses,
+    following: OnceLock<Option<Client>>,
+    staying: OnceLock<Option<Client>>,
+}
+
+impl Outbound {
+    /// A client that has connected to nothing yet.
+    pub fn new(settings: OutboundSettings) -> Self {
+        Self {
+            addresses: Addresses(Arc::new(settings)),
+            following: OnceLock::new(),
+            staying: OnceLock::new(),
+        }
+    }
+
+    fn client(&self, follow: bool) -> Option<&Client> {
+        let kept = if follow { &self.following } else { &self.staying };
+        // The trust store is read when the first call is made, not at the start of the server.
+        kept.get_or_init(|| self.build(follow)).as_ref()
+    }
+
+    fn build(&self, follow: bool) -> Option<Client> {
+        let addresses = self.addresses.clone();
+        let policy = redirect::Policy::custom(move |attempt| {
+            if attempt.previous().len() > REDIRECTS {
+                return attempt.error(format!("Exceeded {REDIRECTS} redirects."));
+            }
+            match check(attempt.url(), &addresses.0) {
+                Ok(()) => attempt.follow(),
+                Err(reason) => attempt.error(reason),
+            }
+        });
+        let client = Client::builder()
+            .user_agent("Weir")
+            .redirect(if follow { policy } else { redirect::Policy::none() })
+            .connect_timeout(CONNECT)
+            .timeout(TOTAL)
+            .no_proxy()
+            .referer(false)
+            .pool_max_idle_per_host(1)
+            .pool_idle_timeout(Duration::from_secs(10))
+            .dns_resolver(Arc::new(self.addresses.clone()))
+            .build();
+        client.inspect_err(|error| tracing::error!(%error, "the outbound client cannot be made")).ok()
+    }
+
+    /// Makes a call.
+    ///
+    /// # Errors
+    /// When there is no whole answer within the limits.
+    pub async fn send(&self, request: OutboundRequest) -> Result<OutboundResponse, OutboundError> {
+        check(&request.url, &self.addresses.0).map_err(OutboundError::Refused)?;
+        let host = request.url.host_str().unwrap_or_default().to_owned();
+        let client = self
+            .client(request.follow_redirects)
+            .ok_or_else(|| OutboundError::Other("Calls to other servers are not possible.".to_owned()))?;
+        let mut call = client.request(request.method, request.url).headers(request.headers);
+        if let Some(body) = request.body {
+            call = call.body(body);
+        }
+        if let Some(timeout) = request.timeout {
+            call = call.timeout(timeout.min(TOTAL));
+        }
+        let mut response = call.send().await.map_err(|error| explain(&host, &error))?;
+        let status = response.status();
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
+        let url = response.url().to_string();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| explain(&host, &error))? {
+            if body.len() + chunk.len() > LARGEST {
+                return Err(OutboundError::Other(format!("The answer is longer than {LARGEST} bytes.")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let reason = status.canonical_reason().unwrap_or_default().to_owned();
+        Ok(OutboundResponse { status: status.as_u16(), reason, url, headers, body })
+    }
+}
+
+/// The error in words; the chain below may hold what the resolver or the redirect rule said.
+fn explain(host: &str, error: &reqwest::Error) -> OutboundError {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let cause = innermost.to_string();
+    if error.is_timeout() {
+        OutboundError::Timeout(format!("The call to {host} timed out."))
+    } else if error.is_redirect() {
+        OutboundError::Refused(cause)
+    } else if error.is_connect() {
+        OutboundError::Connection(format!("Connecting to {host} failed: {cause}"))
+    } else {
+        OutboundError::Other(format!("The call to {host} failed: {cause}"))
+    }
+}

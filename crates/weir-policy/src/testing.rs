@@ -1,0 +1,68 @@
+//! Tries one policy out (flows.md §10, `POST /policies/all/<pk>/test/`).
+
+use crate::{PolicyCx, PolicyFailure, PolicyKinds, PolicyRequest, RequestInfo, engine};
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+use weir_core::{ApiError, Map};
+use weir_identity::Account;
+use weir_resource::{Actor, Site, Unit};
+
+/// The answer (contract schema `PolicyTestResult`).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PolicyTest {
+    /// Whether it passes.
+    pub passing: bool,
+    /// What the person would be told.
+    pub messages: Vec<String>,
+    /// Log lines of the expression (contract schema `LogEvent`).
+    pub log_messages: Vec<Value>,
+}
+
+/// What is tried.
+pub struct TestRun<'a> {
+    /// The caller.
+    pub actor: Actor,
+    /// The call; what the policy sees as `http_request`.
+    pub http: &'a RequestInfo,
+    /// The policy.
+    pub policy: Uuid,
+    /// The person to ask about. That the caller may see both is the route's part.
+    pub user: &'a Account,
+    /// The whole context.
+    pub context: Map,
+}
+
+/// Runs a policy in debug mode. No events are written and nothing of the request is kept; what the expression itself
+/// sends (mails, calls to other servers) is sent.
+///
+/// # Errors
+/// 404 when there is no such policy; those of the store. A policy that fails is an answer.
+pub async fn test_policy(site: &Site, kinds: &PolicyKinds, run: TestRun<'_>) -> Result<PolicyTest, ApiError> {
+    let mut unit = Unit::new(site, run.actor);
+    let snapshot = std::sync::Arc::clone(&unit.snapshot);
+    snapshot.find(run.policy).filter(|o| kinds.find(o.kind.model).is_some()).ok_or_else(ApiError::not_found)?;
+    let mut events = Vec::new();
+    let mut cx = PolicyCx { site, snapshot: &snapshot, tx: &mut unit.tx, kinds, events: &mut events, depth: 0 };
+    let mut request = PolicyRequest {
+        user: Some(run.user),
+        http: run.http,
+        obj: Value::Null,
+        context: run.context,
+        plan_context: None,
+        plan_redirect: None,
+        debug: true,
+    };
+    let result = engine::run(&mut cx, run.policy, &mut request, None).await;
+    unit.rollback().await?;
+    Ok(match result {
+        Ok(result) => {
+            PolicyTest { passing: result.passing, messages: result.messages, log_messages: result.log_messages }
+        }
+        Err(error) => PolicyTest {
+            passing: false,
+            messages: PolicyFailure::messages(&error),
+            log_messages: error.downcast_ref::<PolicyFailure>().map(|f| f.log_messages.clone()).unwrap_or_default(),
+        },
+    })
+}
