@@ -172,9 +172,9 @@ fn check(setting: &Setting, value: &Value, source: &Source) -> Result<(), Config
     if let (Some(number), (least, most)) = (value.as_u64(), setting.range) {
         if least.is_some_and(|least| number < least) || most.is_some_and(|most| number > most) {
             let bounds = match (least, most) {
-                (Some(least), Some(most)) => format!("between {least} and {most}"),
-                (Some(least), None) => format!("at least {least}"),
-                (_, most) => format!("at most {}", most.unwrap_or(u64::MAX)),
+                (Some(least), Some(most)) if least > 0 => format!("between {least} and {most}"),
+                (_, Some(most)) => format!("at most {most}"),
+                (least, None) => format!("at least {}", least.unwrap_or_default()),
             };
             return refuse(format!("{number} must be {bounds}"));
         }

@@ -79,9 +79,9 @@ pub struct Outbound {
     pub duo_url: Option<String>,
     /// Where Google's directory is.
     pub google_url: Option<String>,
-    /// Private and link-local networks that may be asked all the same.
+    /// Networks that may be asked although they are link-local or serve the metadata of clouds.
     #[schemars(with = "Vec<String>")]
-    pub allowed_private: Vec<ipnet::IpNet>,
+    pub allowed_cidrs: Vec<ipnet::IpNet>,
 }
 
 /// What one client may ask for.

@@ -9,7 +9,7 @@ use weir_core::{Clock, Random, Registry, Resource as _, ResourceType, SystemCloc
 use weir_crypto::{HashCost, HashPool};
 use weir_expression::{Limits, Pool, PoolSettings, WorkerCommand};
 use weir_flow::{App, planner::PlanCache};
-use weir_policy::expression::Expressions;
+use weir_policy::{expression::Expressions, outbound::OutboundSettings};
 use weir_resource::{HookSet, Site, SiteParts};
 use weir_store::Db;
 
@@ -71,10 +71,16 @@ impl Core {
         let library = Library::new(config.blueprints_dir.clone());
         let accounts = Arc::new(IdentityAccounts { hashes: Arc::clone(&hashes) });
         let blueprints = Arc::new(Blueprints::new(library, accounts, options.clock.now()));
+        let expressions = Expressions::new(pool(config, options.expression_worker))
+            .with_outbound(OutboundSettings { allowed_cidrs: config.outbound.allowed_cidrs.clone() })
+            .with_hashes(Arc::clone(&hashes));
+        let expressions = Arc::new(expressions);
         let mut hooks = HookSet::default();
         weir_identity::hooks(&mut hooks);
+        weir_policy::hooks(&mut hooks, Some(Arc::clone(&expressions)));
         weir_stages::hooks(&mut hooks);
         weir_flow::resources::hooks(&mut hooks, Arc::clone(&plans));
+        weir_http::hooks(&mut hooks);
         hooks.add(BlueprintInstance::MODEL, blueprints.hooks());
         let parts = SiteParts { db, registry: registry(), hooks, clock: options.clock, random: options.random };
         let begun = std::time::Instant::now();
@@ -82,10 +88,10 @@ impl Core {
         metrics::histogram!("weir_snapshot_rebuild_seconds").record(begun.elapsed().as_secs_f64());
         let engine = App {
             site: Arc::clone(&site),
-            policies: weir_policy::PolicyKinds::default(),
+            policies: weir_policy::kinds(Arc::clone(&expressions)),
             stages: weir_stages::kinds(),
             hashes: Arc::clone(&hashes),
-            expressions: Arc::new(Expressions::new(pool(config, options.expression_worker))),
+            expressions,
             plans,
         };
         Ok(Arc::new(Self { site, engine: Arc::new(engine), hashes, blueprints }))
@@ -95,9 +101,10 @@ impl Core {
 /// Every kind of object. One line for each crate that has some.
 fn registry() -> Registry {
     let mut types = weir_identity::resources();
-    types.push(ResourceType::of::<weir_policy::PolicyBinding>());
+    types.extend(weir_policy::resources());
     types.extend(weir_flow::resources::resources());
     types.extend(weir_stages::resources());
+    types.extend(weir_http::resources());
     types.push(ResourceType::of::<BlueprintInstance>());
     Registry::new(types)
 }

@@ -133,9 +133,6 @@ async fn prepare(config: &Config, core: &Core) -> Result<Option<String>> {
     if !startup.applied.is_empty() {
         tracing::info!(count = startup.applied.len(), "blueprints applied");
     }
-    for (name, problems) in &startup.refused {
-        tracing::error!(name, problems, "blueprint refused");
-    }
     let has_password = config.bootstrap_password.is_some();
     setup::offer(&core.site, outcome, has_password).await
 }
@@ -197,7 +194,7 @@ pub async fn serve(config: &Config) -> Result<()> {
     if let Some(token) = &running.setup_token {
         let base = config.local_url(running.address);
         crate::cli::print(&format!(
-            "\nChoose the administrator's password here (the link works once, until that is done):\n\n    {base}/setup?token={token}\n"
+            "\nChoose the administrator's password here; the link works until that is done or the server restarts:\n\n    {base}/setup?token={token}\n"
         ))?;
     }
     signals.next().await;
