@@ -50,6 +50,10 @@ async fn edge(State(app): State<Arc<AppState>>, request: Request, next: Next) ->
             return error::reply(&ApiError::BadRequest("The length of the request is ambiguous.".to_owned()))
                 .into_response();
         }
+        let body = match settle(&app, &incoming, body).await {
+            Ok(body) => body,
+            Err(error) => return error::reply(&error).into_response(),
+        };
         let run = AssertUnwindSafe(next.run(Request::from_parts(parts, body))).catch_unwind();
         run.await.unwrap_or_else(|panic| {
             error::reply(&ApiError::Internal(anyhow::anyhow!("panic: {}", panic_text(&*panic)))).into_response()
@@ -65,6 +69,17 @@ async fn edge(State(app): State<Arc<AppState>>, request: Request, next: Next) ->
     }
     measure(&incoming, &response, started, &span);
     response
+}
+
+/// Takes a small body off the wire before anything can refuse the request: a connection with an unread rest would have
+/// to be closed, under the feet of a client that sends its next request on it.
+async fn settle(app: &AppState, incoming: &Incoming, body: Body) -> Result<Body, ApiError> {
+    const SMALL: u64 = 64 << 10;
+    let announced = incoming.header("content-length").and_then(|length| length.parse::<u64>().ok());
+    match announced {
+        Some(1..=SMALL) => Ok(Body::from(crate::body::read(body, &app.config, app.config.max_body_bytes).await?)),
+        _ => Ok(body),
+    }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

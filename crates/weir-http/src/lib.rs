@@ -23,7 +23,7 @@ pub mod openapi;
 pub mod reply;
 pub mod request;
 pub mod rest;
-pub mod routes;
+mod routes;
 pub mod server;
 pub mod session;
 pub mod state;
@@ -36,6 +36,7 @@ pub use caller::{Caller, Via};
 pub use config::HttpConfig;
 pub use reply::Reply;
 pub use request::Incoming;
+pub use routes::events::{hooks, resources};
 pub use server::serve;
 pub use state::{AppParts, AppState};
 

@@ -66,7 +66,7 @@ async fn execute(engine: &App, call: &Call) -> Result<Reply, ApiError> {
         request: visit.info(),
         user: Some(&user),
         context: links::about(user.id),
-        allow_empty: false,
+        allow_empty: true,
         for_token: false,
     };
     let plan = match links::plan(engine, &mut unit, wish).await {

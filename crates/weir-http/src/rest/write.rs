@@ -11,7 +11,8 @@ const OPEN_CREATE: [&str; 1] = ["authentik_core.token"];
 
 pub(super) async fn create(mut call: Call, kind: &'static ResourceType) -> Result<Reply, ApiError> {
     let permitted = call.grants.may(&kind.permission("add"), None);
-    if !permitted && !(OPEN_CREATE.contains(&kind.model) && call.grants.active) {
+    let open = OPEN_CREATE.contains(&kind.model) && call.grants.active;
+    if !permitted && !open {
         return Err(ApiError::forbidden());
     }
     // The owner is settled by the kind's hooks.

@@ -117,7 +117,7 @@ struct Person {
 
 fn kinds() -> Vec<ResourceType> {
     let mut all = weir_identity::resources();
-    all.extend(crate::routes::events::resources());
+    all.extend(crate::resources());
     all.extend(weir_flow::resources::resources());
     all.extend([
         ResourceType::of::<PolicyBinding>(),
@@ -137,7 +137,7 @@ impl Api {
         let clock = FixedClock(Arc::new(AtomicI64::new(1_790_000_000_000_000)));
         let mut hooks = HookSet::default();
         weir_identity::hooks(&mut hooks);
-        crate::routes::events::hooks(&mut hooks);
+        crate::hooks(&mut hooks);
         let plans = weir_flow::planner::PlanCache::new(TimeDelta::minutes(5));
         weir_flow::resources::hooks(&mut hooks, Arc::new(plans));
         let site = Site::open(SiteParts {
@@ -311,7 +311,8 @@ impl Asking<'_> {
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-        if let Some(operation) = operation.filter(|_| !is_head) {
+        let is_json = headers.get("content-type").is_some_and(|kind| kind == "application/json");
+        if let Some(operation) = operation.filter(|_| is_json && !is_head) {
             let wrong = FACTS.violations(operation, status, &body);
             assert!(wrong.is_empty(), "{operation} answered {status} against the contract: {wrong:#?}\n{text}");
         }

@@ -69,6 +69,20 @@ async fn a_header_that_does_not_come_ends_the_connection() {
     let mut answer = Vec::new();
     let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
     assert!(read.is_ok(), "the connection is still open");
+    // Neither does one stay that says nothing at all, or nothing more.
+    assert_eq!(idle(running.address, b"").await, "");
+    let after = idle(running.address, format!("{HEAD}\r\n").as_bytes()).await;
+    assert!(after.starts_with("HTTP/1.1 200"), "{after}");
+}
+
+/// What a connection answers until the other side closes it.
+async fn idle(address: std::net::SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+    assert!(read.is_ok(), "the connection is still open");
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 #[tokio::test]
