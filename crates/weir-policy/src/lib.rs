@@ -14,6 +14,8 @@ pub mod kinds;
 pub mod outbound;
 pub mod request;
 pub mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use definitions::PolicyBinding;
 pub use dummy::DummyPolicy;

@@ -16,7 +16,7 @@ mod query;
 mod session;
 mod sets;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 mod web;
 
 pub use authenticators::{Authenticators, NoAuthenticators};

@@ -4,13 +4,13 @@ use super::{
     host::Desk,
     query::{
         MOST_ROWS, Query, Shape,
-        condition::{Condition, of_call},
+        condition::{Condition, of_arguments, of_call},
     },
 };
 use weir_expression::{Call, Raise, Value};
 
 /// Methods that would change something.
-const CHANGES: [&str; 13] = [
+const CHANGES: [&str; 12] = [
     "add",
     "remove",
     "set",
@@ -18,7 +18,6 @@ const CHANGES: [&str; 13] = [
     "create",
     "update",
     "delete",
-    "get_or_create",
     "update_or_create",
     "bulk_create",
     "bulk_update",
@@ -77,6 +76,11 @@ pub async fn call(desk: &mut Desk<'_, '_, '_>, number: &str, call: &Call) -> Res
                     Err(Raise::new("MultipleObjectsReturned", text))
                 }
             }
+        }
+        "get_or_create" => {
+            let kwargs: Vec<_> = call.kwargs.iter().filter(|(name, _)| name != "defaults").cloned().collect();
+            let found = one(desk, query.filter(of_arguments(&call.args, &kwargs)?), false).await?;
+            if found == Value::None { Err(read_only()) } else { Ok(Value::Tuple(vec![found, false.into()])) }
         }
         name if CHANGES.contains(&name) => Err(read_only()),
         name => Err(Raise::no_attribute("QuerySet", name)),

@@ -4,7 +4,7 @@
 mod addresses;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use addresses::OutboundSettings;
 

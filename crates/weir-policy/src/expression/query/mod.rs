@@ -6,8 +6,6 @@ mod documents;
 pub mod schema;
 mod sql;
 
-#[cfg(test)]
-mod tests;
 
 use super::objects;
 use condition::{Condition, unknown_field};
@@ -160,6 +158,7 @@ impl Query {
         if self.is_empty {
             return Ok(Vec::new());
         }
+        self.check_names()?;
         let mut found = match &self.source {
             Source::Nothing(_) => Vec::new(),
             Source::Documents(kinds) => {
@@ -181,6 +180,18 @@ impl Query {
             found = seen;
         }
         Ok(found)
+    }
+
+    /// Refuses unknown names even where there is no row to read them from.
+    fn check_names(&self) -> Result<(), Raise> {
+        let (Source::Table(table), Shape::Values(names) | Shape::Lists(names, _)) = (&self.source, &self.shape) else {
+            return Ok(());
+        };
+        for name in names {
+            let first = name.split("__").next().unwrap_or_default();
+            table.find_field(first).ok_or_else(|| unknown_field(first, &table.choices()))?;
+        }
+        Ok(())
     }
 
     fn from(&self, table: &'static Table, sql: &mut Sql) -> Result<String, Raise> {

@@ -1,0 +1,5 @@
+//! Expressions in the real worker, asking a real site.
+
+mod calls;
+mod context;
+mod people;

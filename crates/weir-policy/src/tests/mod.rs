@@ -1,0 +1,305 @@
+//! What the tests of this crate share: a small site with people, policies and the real worker.
+
+use crate::{Engine, EngineResult, Mode, PolicyCx, PolicyKinds, PolicyRequest, PolicyResult, RequestInfo};
+use crate::{PolicyKind, expression::Expressions};
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use uuid::Uuid;
+use weir_core::{
+    Family, Map, Registry, Resource, ResourceType, SystemClock, SystemRandom, resource::UuidKeyed, validate::Mode as Write,
+};
+use weir_events::Event;
+use weir_expression::{Pool, PoolSettings};
+use weir_identity::{Account, Group, User, accounts};
+use weir_resource::{Actor, HookSet, Site, SiteParts, Stored, Unit};
+use weir_store::test_support::{TestDb, test_db};
+
+/// Something that policies can be bound to.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Door {
+    /// Name.
+    pub name: String,
+    /// A policy, to follow a reference.
+    #[serde(default)]
+    pub guard: Option<weir_core::Ref<weir_resource::AnyPolicy>>,
+}
+impl UuidKeyed for Door {}
+impl Resource for Door {
+    const MODEL: &'static str = "authentik_tests.door";
+    const PATH: &'static str = "tests/doors";
+    const SCHEMA: &'static str = "Door";
+    const VERBOSE: &'static str = "Door";
+    const POLICY_TARGET: bool = true;
+}
+
+/// A policy that does what it is told.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Told {
+    /// Name.
+    pub name: String,
+    /// Writes an event for every run.
+    #[serde(default)]
+    pub execution_logging: bool,
+    /// The answer.
+    #[serde(default)]
+    pub passes: bool,
+    /// Fails with this text.
+    #[serde(default)]
+    pub fails: String,
+    /// Takes this long.
+    #[serde(default)]
+    pub wait_ms: u32,
+}
+impl UuidKeyed for Told {}
+impl Resource for Told {
+    const MODEL: &'static str = "authentik_tests.told";
+    const PATH: &'static str = "tests/told";
+    const SCHEMA: &'static str = "Told";
+    const VERBOSE: &'static str = "Told Policy";
+    const FAMILY: Option<Family> = Some(Family::Policy);
+}
+
+struct Obey;
+
+#[async_trait]
+impl PolicyKind for Obey {
+    type Config = Told;
+
+    async fn passes(
+        &self,
+        _: &mut PolicyCx<'_>,
+        _: Uuid,
+        config: &Told,
+        _: &mut PolicyRequest<'_>,
+    ) -> anyhow::Result<PolicyResult> {
+        tokio::time::sleep(Duration::from_millis(u64::from(config.wait_ms))).await;
+        if !config.fails.is_empty() {
+            anyhow::bail!("{}", config.fails);
+        }
+        Ok(PolicyResult::new(config.passes, vec![format!("{} spoke", config.name)]))
+    }
+}
+
+/// A site.
+pub struct World {
+    _db: TestDb,
+    pub site: Arc<Site>,
+    pub kinds: PolicyKinds,
+    pub expressions: Arc<Expressions>,
+}
+
+/// What a run left behind.
+pub struct Ran {
+    pub result: anyhow::Result<PolicyResult>,
+    pub events: Vec<Event>,
+    pub context: Map,
+    pub plan: Map,
+    pub redirect: Option<String>,
+}
+
+impl Ran {
+    /// The value the expression returned.
+    pub fn value(&self) -> Value {
+        self.result.as_ref().map_or_else(|error| panic!("{error}"), |r| r.raw_result.clone())
+    }
+
+    /// The text of its failure.
+    pub fn error(&self) -> String {
+        self.result.as_ref().map_or_else(ToString::to_string, |r| panic!("passed with {:?}", r.raw_result))
+    }
+}
+
+/// The worker: named by the environment, else beside the test's own program.
+fn worker() -> PathBuf {
+    if let Ok(path) = std::env::var("WEIR_EXPRESSION_WORKER") {
+        return path.into();
+    }
+    let own = std::env::current_exe().unwrap();
+    let folder = own.ancestors().nth(2).unwrap();
+    let path = folder.join("weir-expression-worker");
+    assert!(path.exists(), "build it first: cargo build -p weir-expression-worker --ignore-rust-version");
+    path
+}
+
+pub fn pool(program: PathBuf) -> Pool {
+    Pool::new(PoolSettings::new(program, [] as [&str; 0]))
+}
+
+pub fn object(value: Value) -> Map {
+    value.as_object().cloned().unwrap()
+}
+
+impl World {
+    /// A site with the real worker.
+    pub async fn new() -> Self {
+        Self::with(Expressions::new(pool(worker()))).await
+    }
+
+    /// A site without one.
+    pub async fn without_worker() -> Self {
+        Self::with(Expressions::new(pool("/nonexistent/worker".into()))).await
+    }
+
+    pub async fn with(expressions: Expressions) -> Self {
+        let expressions = Arc::new(expressions);
+        let db = test_db().await;
+        let mut types = weir_identity::resources();
+        types.extend(crate::resources());
+        types.extend([ResourceType::of::<Door>(), ResourceType::of::<Told>()]);
+        let mut hooks = HookSet::default();
+        weir_identity::hooks(&mut hooks);
+        crate::hooks(&mut hooks, Some(Arc::clone(&expressions)));
+        let parts = SiteParts {
+            db: db.db(),
+            registry: Registry::new(types),
+            hooks,
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+        };
+        let site = Site::open(parts).await.unwrap();
+        let kinds = crate::kinds(Arc::clone(&expressions)).with(Obey);
+        Self { _db: db, site, kinds, expressions }
+    }
+
+    pub async fn try_create<T: Resource>(&self, body: Value) -> Result<Stored, weir_core::ApiError> {
+        let mut unit = Unit::new(&self.site, Actor::system());
+        let kind = self.site.registry.find(T::MODEL).unwrap();
+        let stored = unit.create(kind, &object(body), None).await?;
+        unit.commit().await?;
+        Ok(stored)
+    }
+
+    pub async fn create<T: Resource>(&self, body: Value) -> Stored {
+        match self.try_create::<T>(body.clone()).await {
+            Ok(stored) => stored,
+            Err(error) => panic!("{body}: {:?}", error.body()),
+        }
+    }
+
+    pub async fn change<T: Resource>(&self, pk: &str, body: Value) -> Result<Stored, weir_core::ApiError> {
+        let mut unit = Unit::new(&self.site, Actor::system());
+        let kind = self.site.registry.find(T::MODEL).unwrap();
+        let stored = unit.update(kind, pk, &object(body), Write::Patch).await?;
+        unit.commit().await?;
+        Ok(stored)
+    }
+
+    pub async fn account(&self, username: &str) -> Account {
+        accounts::find_by_username(&self.site.db, username).await.unwrap().unwrap()
+    }
+
+    /// ada (admins, which are below staff), bob (staff), eve (nothing).
+    pub async fn people(&self) {
+        let staff = self.create::<Group>(json!({"name": "staff", "attributes": {"level": 1, "team": {"a": 1}}})).await.pk;
+        let admins = json!({"name": "admins", "is_superuser": true, "parents": [staff], "attributes": {"team": {"b": 2}}});
+        let admins = self.create::<Group>(admins).await.pk;
+        for (name, groups, attributes) in [
+            ("ada", json!([admins]), json!({"department": {"name": "R&D"}, "quota": 5, "tags": ["x", "y"], "on": true})),
+            ("bob", json!([staff]), json!({"department": {"name": "Sales"}, "quota": 12, "settings": {"locale": "de"}})),
+            ("eve", json!([]), json!({})),
+        ] {
+            let body = json!({
+                "username": name, "name": name.to_uppercase(), "email": format!("{name}@Example.com"), "groups": groups,
+                "attributes": attributes,
+            });
+            self.create::<User>(body).await;
+        }
+    }
+
+    /// Asks the bindings of a target.
+    pub async fn ask(&self, target: &str, mode: Mode, user: Option<&Account>) -> (EngineResult, Vec<Event>) {
+        let (snapshot, mut tx, mut events) = (self.site.snapshot(), self.site.db.tx(), Vec::new());
+        let mut cx = PolicyCx {
+            site: &self.site,
+            snapshot: &snapshot,
+            tx: &mut tx,
+            kinds: &self.kinds,
+            events: &mut events,
+            depth: 0,
+        };
+        let http = RequestInfo::default();
+        let mut request = PolicyRequest {
+            user,
+            http: &http,
+            obj: Value::Null,
+            context: Map::new(),
+            plan_context: None,
+            plan_redirect: None,
+            debug: false,
+        };
+        let engine = Engine::new(Uuid::parse_str(target).unwrap(), mode);
+        let result = engine.evaluate(&mut cx, &mut request).await.unwrap();
+        assert_eq!(cx.depth, 0);
+        (result, events)
+    }
+
+    /// Runs an expression policy about a user in a flow with this plan context.
+    pub async fn run_in(&self, source: &str, user: Option<&Account>, http: &RequestInfo, plan: Value) -> Ran {
+        let (snapshot, mut tx, mut events) = (self.site.snapshot(), self.site.db.tx(), Vec::new());
+        let mut cx = PolicyCx {
+            site: &self.site,
+            snapshot: &snapshot,
+            tx: &mut tx,
+            kinds: &self.kinds,
+            events: &mut events,
+            depth: 1,
+        };
+        let mut plan = object(plan);
+        let mut request = PolicyRequest {
+            user,
+            http,
+            obj: Value::Null,
+            context: plan.clone(),
+            plan_context: Some(&mut plan),
+            plan_redirect: None,
+            debug: false,
+        };
+        let result = self.expressions.ask_policy(&mut cx, "tried", source, &mut request).await;
+        let (context, redirect) = (request.context, request.plan_redirect);
+        Ran { result, events, context, plan, redirect }
+    }
+
+    /// Runs an expression policy about ada.
+    pub async fn run(&self, source: &str) -> Ran {
+        let ada = self.account("ada").await;
+        self.run_in(source, Some(&ada), &http(), json!({"prompt_data": {"email": "New@example.com"}})).await
+    }
+
+    /// Runs expressions and compares what they return.
+    pub async fn give(&self, cases: &[(&str, Value)]) {
+        for (source, expected) in cases {
+            let ran = self.run(source).await;
+            match &ran.result {
+                Ok(result) => assert_eq!(result.raw_result, *expected, "{source}"),
+                Err(error) => panic!("{error} from\n{source}"),
+            }
+        }
+    }
+
+    /// Runs expressions and compares how they fail.
+    pub async fn raise(&self, cases: &[(&str, &str)]) {
+        for (source, expected) in cases {
+            assert_eq!(self.run(source).await.error(), *expected, "{source}");
+        }
+    }
+}
+
+/// A request of the flow executor.
+pub fn http() -> RequestInfo {
+    RequestInfo {
+        method: "GET".to_owned(),
+        path: "/api/v3/flows/executor/x/".to_owned(),
+        query: vec![("query".to_owned(), "next=%2Fgo&a=1&a=2".to_owned())],
+        headers: vec![("user-agent".to_owned(), "Tester/1".to_owned()), ("x-colour".to_owned(), "red".to_owned())],
+        client_ip: "10.1.2.3".to_owned(),
+        user_agent: "Tester/1".to_owned(),
+        request_id: "abc".to_owned(),
+        host: "id.example.com:9443".to_owned(),
+        is_secure: true,
+        cookies: vec![("authentik_device".to_owned(), "d".to_owned())],
+        ..RequestInfo::default()
+    }
+}
