@@ -29,7 +29,7 @@ impl FinishSetup {
 
     async fn keep_address(cx: &mut StageCx<'_>) -> Result<(), ApiError> {
         let data: Map = cx.context.get(keys::PROMPT_DATA).unwrap_or_default();
-        let Some(address) = data.get("base_url").and_then(Value::as_str).filter(|a| a.starts_with("http")) else {
+        let Some(address) = data.get("base_url").and_then(Value::as_str).filter(|a| is_address(a)) else {
             return Ok(());
         };
         let settings = Settings { base_url: address.to_owned(), ..Settings::clone(&cx.unit.snapshot.settings) };
@@ -85,8 +85,14 @@ impl Stage for FinishSetup {
     }
 
     async fn answer(&self, _: &mut StageCx<'_>, _: &Value, _: NoResponse) -> Result<Outcome, Reject> {
-        Ok(Outcome::Next)
+        Ok(Outcome::Deny(None))
     }
+}
+
+/// Whether links in mails can begin with this.
+fn is_address(text: &str) -> bool {
+    let parsed = url::Url::parse(text);
+    text.len() <= 200 && parsed.is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host())
 }
 
 /// Plans the set-up flow for the first visitor.

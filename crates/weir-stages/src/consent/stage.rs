@@ -13,8 +13,14 @@ use weir_flow::{Outcome, Reject, Stage, StageCx, View, keys};
 /// The kind.
 pub struct Consent;
 
-fn wanted(values: Option<Vec<Value>>) -> Vec<ConsentPermission> {
+fn parsed(values: Option<Vec<Value>>) -> Vec<ConsentPermission> {
     values.unwrap_or_default().iter().filter_map(|v| ConsentPermission::deserialize(v).ok()).collect()
+}
+
+/// Everything an application wants.
+fn wanted(cx: &StageCx<'_>) -> (Vec<ConsentPermission>, Vec<ConsentPermission>) {
+    let first = parsed(cx.context.get(keys::CONSENT_PERMISSIONS));
+    (first, parsed(cx.context.get(keys::CONSENT_ADDITIONAL_PERMISSIONS)))
 }
 
 /// Key of the application a consent is for; none when it must always be shown.
@@ -50,18 +56,16 @@ impl Stage for Consent {
     type Response = ConsentResponse;
 
     async fn view(&self, cx: &mut StageCx<'_>, config: &ConsentStage) -> Result<View<ConsentChallenge>, Reject> {
-        let mut permissions = wanted(cx.context.get(keys::CONSENT_PERMISSIONS));
-        let mut additional = wanted(cx.context.get(keys::CONSENT_ADDITIONAL_PERMISSIONS));
+        let (mut permissions, mut additional) = wanted(cx);
         if let Some(application) = application(cx, config)
             && let Some(granted) = Self::granted(cx, &application).await?
         {
-            let all: BTreeSet<String> = permissions.iter().map(|p| p.id.clone()).collect();
+            let all: BTreeSet<String> = permissions.iter().chain(&additional).map(|p| p.id.clone()).collect();
             if all == granted {
                 return Ok(View::Done(Outcome::Next));
             }
-            let (old, new): (Vec<_>, Vec<_>) = permissions.into_iter().partition(|p| granted.contains(&p.id));
-            permissions = old;
-            additional.extend(new);
+            (permissions, additional) =
+                permissions.into_iter().chain(additional).partition(|p| granted.contains(&p.id));
         }
         let token = cx.app.site.random.text(40);
         cx.context.set(keys::CONSENT_TOKEN, &token);
@@ -85,7 +89,9 @@ impl Stage for Consent {
         let (Some(application), Some(user)) = (application(cx, config), cx.user.clone()) else {
             return Ok(Outcome::Next);
         };
-        let ids: Vec<String> = wanted(cx.context.get(keys::CONSENT_PERMISSIONS)).into_iter().map(|p| p.id).collect();
+        let (first, additional) = wanted(cx);
+        let ids: BTreeSet<String> = first.into_iter().chain(additional).map(|p| p.id).collect();
+        let ids: Vec<String> = ids.into_iter().collect();
         let expires = match config.mode {
             ConsentMode::Expiring => Some(cx.now() + config.consent_expire_in.delta()),
             _ => None,

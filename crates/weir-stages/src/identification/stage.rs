@@ -52,52 +52,56 @@ impl Identification {
     ) -> Result<Outcome, Reject> {
         let fields: Vec<weir_identity::UserField> = config.user_fields.iter().map(|f| f.account_field()).collect();
         let found = accounts::identify(&mut cx.unit.tx, &fields, typed, config.case_insensitive_matching).await?;
-        let stage = config.password_stage.as_ref().and_then(|r| cx.unit.snapshot.get::<PasswordStage>(r.uuid()));
-        match &found {
-            Some(account) => cx.context.set(keys::PENDING_USER, &PendingUser::Known(account.id)),
-            None => {
-                tracing::info!("an unknown identifier was given");
-                // Kept although refused: policies may look at it, and later stages pretend.
-                cx.context.set(keys::PENDING_USER, &PendingUser::Claimed { identifier: typed.to_owned() });
-            }
+        if found.is_none() {
+            tracing::info!("an unknown identifier was given");
         }
-        if !config.show_matched_user {
+        // A refused name stays in the context, known or not: policies may look at it, later stages pretend.
+        cx.context.set(keys::PENDING_USER, &PendingUser::Claimed { identifier: typed.to_owned() });
+        if config.show_matched_user {
+            cx.context.remove(keys::PENDING_USER_IDENTIFIER);
+        } else {
             cx.context.set(keys::PENDING_USER_IDENTIFIER, &typed.to_owned());
         }
-        // Written for known names too, with no change, so that both cost the same.
-        let change = if found.is_some() { 0 } else { -1 };
-        cx.effects.push(Effect::Reputation { identifier: typed.to_owned(), change });
-        if let Some(stage) = stage {
-            return Self::check_password(cx, &stage, found.as_ref(), typed, password.unwrap_or_default()).await;
-        }
-        if found.is_some() || config.pretend_user_exists { Ok(Outcome::Next) } else { Err(refused()) }
+        let stage = config.password_stage.as_ref().and_then(|r| cx.unit.snapshot.get::<PasswordStage>(r.uuid()));
+        let Some(stage) = stage else {
+            // Written for known names too, with no change, so that both cost the same.
+            let change = if found.is_some() { 0 } else { -1 };
+            cx.effects.push(Effect::Reputation { identifier: typed.to_owned(), change });
+            return match found {
+                Some(account) => {
+                    cx.context.set(keys::PENDING_USER, &PendingUser::Known(account.id));
+                    Ok(Outcome::Next)
+                }
+                None if config.pretend_user_exists => Ok(Outcome::Next),
+                None => Err(refused()),
+            };
+        };
+        Self::check_password(cx, &stage, found, typed, password.unwrap_or_default()).await
     }
 
     async fn check_password(
         cx: &mut StageCx<'_>,
         stage: &PasswordStage,
-        found: Option<&Account>,
+        found: Option<Account>,
         typed: &str,
         password: &str,
     ) -> Result<Outcome, Reject> {
-        let username = found.map_or(typed, |a| a.username.as_str());
-        let proven = backends::authenticate(cx, &stage.backends, username, password).await?;
-        // A typed mail address may be another account's username: only the account found counts.
-        match proven.filter(|p| found.is_some_and(|a| a.id == p.account.id)) {
-            Some(proven) => {
-                cx.context.set(keys::PENDING_USER, &PendingUser::Known(proven.account.id));
-                cx.context.set(keys::USER_BACKEND, &proven.backend.path().to_owned());
-                Ok(Outcome::Next)
-            }
-            None => {
-                let context = backends::failure(cx, username);
-                cx.event(action::LOGIN_FAILED, context);
-                if found.is_some() {
-                    cx.effects.push(Effect::Reputation { identifier: username.to_owned(), change: -1 });
-                }
-                Err(refused())
-            }
+        let username = found.as_ref().map(|a| a.username.clone());
+        let proven = backends::authenticate(cx, &stage.backends, found, password).await?;
+        let identifier = username.clone().unwrap_or_else(|| typed.to_owned());
+        // One write either way, so that both cost the same.
+        let change = if proven.is_some() { 0 } else { -1 };
+        cx.effects.push(Effect::Reputation { identifier, change });
+        if let Some(proven) = proven {
+            cx.context.set(keys::PENDING_USER, &PendingUser::Known(proven.account.id));
+            cx.context.set(keys::USER_BACKEND, &proven.backend.path().to_owned());
+            return Ok(Outcome::Next);
         }
+        if let Some(username) = username {
+            let context = backends::failure(cx, &username);
+            cx.event(action::LOGIN_FAILED, context);
+        }
+        Err(refused())
     }
 
     fn challenge(cx: &StageCx<'_>, config: &IdentificationStage) -> IdentificationChallenge {

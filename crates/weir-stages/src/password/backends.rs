@@ -23,17 +23,16 @@ fn busy(error: PoolError) -> Reject {
     Reject::Unavailable(ApiError::Unavailable(2, anyhow::Error::new(error)))
 }
 
-/// Tries the stores in order with a username. Costs the same whether the name exists or not.
+/// Tries the stores in order with an account; without one it costs the same and proves nothing.
 ///
 /// # Errors
 /// When hashing or the database is not available.
 pub async fn authenticate(
     cx: &mut StageCx<'_>,
     backends: &[Backend],
-    username: &str,
+    account: Option<Account>,
     password: &str,
 ) -> Result<Option<Proven>, Reject> {
-    let account = accounts::find_by_username(&mut cx.unit.tx, username).await?;
     for backend in backends {
         let proven = match backend {
             Backend::Inbuilt => inbuilt(cx, account.as_ref(), password).await?,

@@ -55,13 +55,14 @@ impl Stage for Password {
         config: &PasswordStage,
         response: PasswordResponse,
     ) -> Result<Outcome, Reject> {
-        let username = match cx.pending().await? {
-            Person::Known(account) => account.username,
-            Person::Claimed(name) => name,
+        let (username, account) = match cx.pending().await? {
+            Person::Known(account) => (account.username.clone(), Some(*account)),
+            // Somebody may have taken the name meanwhile; this plan is not about them.
+            Person::Claimed(name) => (name, None),
             Person::Anonymous => return Ok(Outcome::Deny(None)),
         };
         if !response.password.is_empty()
-            && let Some(proven) = prove(cx, config, &username, &response.password).await?
+            && let Some(proven) = backends::authenticate(cx, &config.backends, account, &response.password).await?
         {
             cx.context.set(keys::PENDING_USER, &PendingUser::Known(proven.account.id));
             cx.context.set(keys::USER_BACKEND, &proven.backend.path().to_owned());
@@ -82,17 +83,4 @@ impl Stage for Password {
         }
         Err(Reject::Invalid(errors))
     }
-}
-
-/// Tries the password; a name nobody has costs the same and always fails.
-async fn prove(
-    cx: &mut StageCx<'_>,
-    config: &PasswordStage,
-    username: &str,
-    password: &str,
-) -> Result<Option<backends::Proven>, Reject> {
-    let is_claimed = matches!(cx.context.get(keys::PENDING_USER), Some(PendingUser::Claimed { .. }));
-    let proven = backends::authenticate(cx, &config.backends, username, password).await?;
-    // Somebody may have taken the claimed name meanwhile; this plan is not about them.
-    Ok(proven.filter(|_| !is_claimed))
 }

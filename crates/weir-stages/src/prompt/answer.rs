@@ -58,45 +58,53 @@ fn refuse(text: &str, code: &'static str) -> Result<Value, Refusal> {
 
 fn parse(question: &StagePrompt, value: &Value) -> Result<Value, Refusal> {
     let blank = !question.required;
-    let text = |format: Option<&str>, max| Kind::Text { blank, max, pattern: None, format: format.map(str::to_owned) };
     match question.kind {
         PromptType::Number => match value.as_str() {
             Some(empty) if blank && empty.trim().is_empty() => Ok(Value::Null),
             _ => validate::check_kind(&Kind::Int { min: i64::MIN, max: i64::MAX }, value),
         },
         PromptType::Checkbox => match value.as_str() {
+            // What plain HTML forms send.
             Some("on") => Ok(Value::Bool(true)),
             Some("off" | "") => Ok(Value::Bool(false)),
             _ => validate::check_kind(&Kind::Bool, value),
         },
-        PromptType::Email => validate::check_kind(&text(Some("email"), Some(254)), value),
+        PromptType::Email => validate::check_kind(&text(blank, Some("email"), Some(254)), value),
         PromptType::Username => {
-            let checked = validate::check_kind(&text(None, Some(150)), value)?;
+            let checked = validate::check_kind(&text(blank, None, Some(150)), value)?;
             Ok(Value::from(checked.as_str().unwrap_or_default().trim()))
         }
-        PromptType::RadioButtonGroup | PromptType::Dropdown => {
-            let given = super::question::text(value);
-            if given.is_empty() && blank {
-                return Ok(Value::from(""));
-            }
-            let known = question.choices.iter().flatten().any(|c| c.value == given);
-            if known {
-                Ok(Value::from(given))
-            } else {
-                Err((format!("\"{given}\" is not a valid choice."), "invalid_choice"))
-            }
-        }
+        PromptType::RadioButtonGroup | PromptType::Dropdown => choice(question, value, blank),
         PromptType::Date => date(value, blank),
         PromptType::DateTime => match value.as_str() {
             Some("") if blank => Ok(Value::Null),
             _ => validate::check_kind(&Kind::DateTime, value),
         },
         PromptType::File => file(value, blank),
-        PromptType::Locale => {
-            validate::check_kind(&Kind::Text { blank: true, max: Some(64), pattern: None, format: None }, value)
-        }
-        _ => validate::check_kind(&text(None, None), value),
+        PromptType::Locale => validate::check_kind(&text(true, None, Some(64)), value),
+        // Spaces are something: nothing is trimmed here, so only the empty text is blank.
+        _ => match value.as_str() {
+            Some("") if !blank => refuse("This field may not be blank.", "blank"),
+            _ => validate::check_kind(&text(true, None, None), value),
+        },
     }
+}
+
+fn text(blank: bool, format: Option<&str>, max: Option<usize>) -> Kind {
+    Kind::Text { blank, max, pattern: None, format: format.map(str::to_owned) }
+}
+
+fn choice(question: &StagePrompt, value: &Value, blank: bool) -> Result<Value, Refusal> {
+    let given = match value {
+        Value::Array(_) | Value::Object(_) => return refuse("Not a valid string.", "invalid"),
+        value => super::question::text(value),
+    };
+    if given.is_empty() && blank {
+        return Ok(Value::from(""));
+    }
+    let known = question.choices.iter().flatten().any(|c| c.value == given);
+    let shown: String = given.chars().take(200).collect();
+    if known { Ok(Value::from(given)) } else { Err((format!("\"{shown}\" is not a valid choice."), "invalid_choice")) }
 }
 
 fn date(value: &Value, blank: bool) -> Result<Value, Refusal> {

@@ -3,7 +3,7 @@
 use super::{Asking, Prompt, PromptChallenge, PromptResponse, PromptStage, PromptType, StagePrompt, answer, question};
 use async_trait::async_trait;
 use serde_json::Value;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 use weir_core::{FieldErrors, Map, Resource};
 use weir_flow::{Outcome, Reject, Stage, StageCx, View, keys};
@@ -12,6 +12,9 @@ use weir_policy::{PolicyCx, PolicyRequest, engine};
 
 /// The kind.
 pub struct Ask;
+
+/// How long a validation policy may take.
+const LONGEST: Duration = Duration::from_secs(30);
 
 impl Ask {
     /// The questions in order, as they stand for this person now.
@@ -78,7 +81,7 @@ impl Ask {
                 plan_redirect: None,
                 debug: false,
             };
-            match engine::run(&mut policies, *policy.pk(), &mut request, None).await {
+            match engine::run(&mut policies, *policy.pk(), &mut request, Some(LONGEST)).await {
                 Ok(result) => {
                     refused |= !result.passing;
                     messages.extend(result.messages);
@@ -123,7 +126,7 @@ impl Stage for Ask {
         let person = cx.person().await?;
         let questions = Self::questions(cx, config, person.account()).await?;
         let mut errors = FieldErrors::new();
-        let mut answers = cx.context.get(keys::PROMPT_DATA).unwrap_or_default();
+        let mut answers = Map::new();
         let mut passwords = Vec::new();
         for question in &questions {
             let Some(value) = answer::check(question, response.answers.get(&question.field_key), &mut errors) else {
@@ -150,7 +153,7 @@ impl Stage for Ask {
         if !errors.is_empty() {
             return Err(Reject::Invalid(errors));
         }
-        cx.context.set(keys::PROMPT_DATA, &answers);
+        cx.context.object_mut(keys::PROMPT_DATA).extend(answers);
         Ok(Outcome::Next)
     }
 }

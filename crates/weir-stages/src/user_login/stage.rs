@@ -45,7 +45,8 @@ impl UserLogin {
             return Ok(true);
         }
         let sessions = session::of_user(&mut cx.unit.tx, account.id, now).await?;
-        Ok(sessions.iter().any(|s| s.last_ip == cx.request.client_ip))
+        let own = cx.session.as_ref().map(|s| s.digest.as_str());
+        Ok(sessions.iter().any(|s| s.last_ip == cx.request.client_ip && Some(s.digest.as_str()) != own))
     }
 
     /// Signs in; `None` when the choice to stay was not offered.

@@ -33,6 +33,6 @@ impl Stage for UserLogout {
     }
 
     async fn answer(&self, _: &mut StageCx<'_>, _: &UserLogoutStage, _: NoResponse) -> Result<Outcome, Reject> {
-        Ok(Outcome::Next)
+        Ok(Outcome::Deny(None))
     }
 }

@@ -4,9 +4,11 @@ use serde_json::Value;
 use weir_core::Map;
 
 /// Fields of a user that prompts may write.
-const WRITABLE: [&str; 6] = ["username", "name", "email", "is_active", "path", "type"];
+const WRITABLE: [&str; 5] = ["username", "name", "email", "is_active", "path"];
 /// Types that prompts may give.
 const TYPES: [&str; 3] = ["internal", "external", "service_account"];
+/// A type that only Weir gives.
+const INTERNAL_SERVICE_ACCOUNT: &str = "internal_service_account";
 
 /// What prompt data means for a user.
 #[derive(Debug, Default, PartialEq)]
@@ -22,7 +24,7 @@ pub struct Changes {
 /// Sorts prompt data into changes.
 ///
 /// # Errors
-/// When `attributes` is no object.
+/// When `attributes` is no object, or `type` no type.
 pub fn changes(prompt_data: &Map, attributes: &Map) -> Result<Changes, ()> {
     let mut changes = Changes { attributes: attributes.clone(), ..Changes::default() };
     for (key, value) in prompt_data {
@@ -33,7 +35,13 @@ pub fn changes(prompt_data: &Map, attributes: &Map) -> Result<Changes, ()> {
                 Value::Object(new) => merge(&mut changes.attributes, new),
                 _ => return Err(()),
             },
-            "type" if !value.as_str().is_some_and(|t| TYPES.contains(&t)) => {}
+            "type" => match value.as_str() {
+                Some(kind) if TYPES.contains(&kind) => {
+                    changes.fields.insert(key.clone(), value.clone());
+                }
+                Some(INTERNAL_SERVICE_ACCOUNT) => {}
+                _ => return Err(()),
+            },
             name if WRITABLE.contains(&name) => {
                 changes.fields.insert(key.clone(), value.clone());
             }
@@ -103,7 +111,9 @@ mod tests {
     }
 
     #[test]
-    fn attributes_that_are_no_object_are_refused() {
-        assert_eq!(changes(&map(json!({"attributes": "x"})), &Map::new()), Err(()));
+    fn attributes_that_are_no_object_and_types_that_are_none_are_refused() {
+        for wrong in [json!({"attributes": "x"}), json!({"type": "superhero"}), json!({"type": 1})] {
+            assert_eq!(changes(&map(wrong.clone()), &Map::new()), Err(()), "{wrong}");
+        }
     }
 }

@@ -21,7 +21,6 @@ pub enum CreationMode {
 /// Type of created users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the contract's words")]
 pub enum UserType {
     Internal,
     #[default]

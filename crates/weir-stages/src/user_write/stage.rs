@@ -119,7 +119,7 @@ fn new_user_fields(cx: &StageCx<'_>, config: &UserWriteStage, body: &mut Map) {
     };
     body.entry("path").or_insert_with(|| path.into());
     body.entry("type").or_insert_with(|| kind.into());
-    body.insert("is_active".to_owned(), (!config.create_users_as_inactive).into());
+    body.entry("is_active").or_insert_with(|| (!config.create_users_as_inactive).into());
 }
 
 #[async_trait]

@@ -1,1 +1,0 @@
-//! Stage kinds driven through the real executor.

@@ -1,0 +1,124 @@
+//! Several requests of one session at the same time (security.md S-FLOW-5, S-CONC-1).
+
+use super::{component, site};
+use futures_util::future::join_all;
+use serde_json::json;
+use weir_flow::executor::{Input, Reply, RunError};
+use weir_testkit::{Browser, TestSite, map};
+
+async fn ready<'s>(site: &'s TestSite) -> Browser<'s> {
+    let flow = site.flow("f", "authentication", json!({})).await;
+    for (order, name) in [(0, "a"), (1, "b"), (2, "c")] {
+        site.step(flow, order, "dummy", name, json!({})).await;
+    }
+    let mut browser = site.browser();
+    browser.get("f", "").await;
+    browser
+}
+
+fn answer() -> Input {
+    Input::Answer(map(json!({"component": "ak-stage-dummy"})))
+}
+
+#[tokio::test]
+async fn of_two_tabs_that_answer_the_same_stage_one_passes_it() {
+    let site = site().await;
+    let browser = ready(&site).await;
+    let mut tabs: Vec<_> = (0..20).map(|_| browser.clone()).collect();
+    let done = join_all(tabs.iter_mut().map(|tab| tab.try_step("f", "", answer()))).await;
+    let passed = done.iter().filter(|d| matches!(d, Ok(Reply::ToSelf))).count();
+    // Those that began after a winner was done answered the next stage, one at a time.
+    let state = browser.state().await;
+    let left = state.plan.map_or(0, |p| p.steps.len());
+    let finished = done.iter().filter(|d| matches!(d, Ok(Reply::Challenge(c)) if component(c) == "xak-flow-redirect"));
+    assert_eq!(3 - left, passed + finished.count(), "each answer that counted passed one stage");
+    assert!(done.iter().any(|d| matches!(d, Err(RunError::Conflict))), "somebody lost");
+    assert!(done.iter().all(|d| matches!(d, Ok(_) | Err(RunError::Conflict))));
+}
+
+#[tokio::test]
+async fn whoever_lost_sees_where_the_winner_led() {
+    let site = site().await;
+    let browser = ready(&site).await;
+    let (mut one, mut two) = (browser.clone(), browser.clone());
+    let (first, second) = tokio::join!(one.step("f", "", answer()), two.step("f", "", answer()));
+    let replies = [first.unwrap(), second.unwrap()];
+    let passed = replies.iter().filter(|r| **r == Reply::ToSelf).count();
+    assert!(passed >= 1);
+    assert_eq!(browser.state().await.plan.unwrap().steps.len(), 3 - passed);
+}
+
+#[tokio::test]
+async fn of_many_log_ins_from_one_session_one_is_made() {
+    let site = site().await;
+    let ann = site.user("ann", "").await;
+    let flow = site.flow("f", "authentication", json!({})).await;
+    site.step(flow, 0, "dummy", "a", json!({})).await;
+    site.step(flow, 1, "user_login", "login", json!({})).await;
+    let mut browser = site.browser();
+    browser.get("f", "").await;
+    browser.set_context(json!({"pending_user": {"pk": ann}})).await;
+    assert_eq!(browser.step("f", "", answer()).await.unwrap(), Reply::ToSelf);
+    let mut tabs: Vec<_> = (0..10).map(|_| browser.clone()).collect();
+    let done = join_all(tabs.iter_mut().map(|tab| tab.try_step("f", "", Input::View))).await;
+    assert_eq!(site.sessions(ann).await, 1);
+    assert_eq!(site.events_of("login").await.len(), 1);
+    let keys: Vec<_> = tabs.iter().filter(|t| t.key != browser.key).collect();
+    let mut signed_in = 0;
+    for tab in &keys {
+        signed_in += usize::from(tab.username().await.is_some());
+    }
+    assert_eq!(signed_in, 1);
+    assert!(done.iter().any(Result::is_ok));
+}
+
+#[tokio::test]
+async fn two_log_ins_of_one_user_from_two_browsers_both_succeed() {
+    let site = site().await;
+    let ann = site.user("ann", "").await;
+    let flow = site.flow("f", "authentication", json!({})).await;
+    site.step(flow, 0, "dummy", "a", json!({})).await;
+    site.step(flow, 1, "user_login", "login", json!({})).await;
+    let mut browsers: Vec<_> = (0..8).map(|_| site.browser()).collect();
+    for browser in &mut browsers {
+        browser.get("f", "").await;
+        browser.set_context(json!({"pending_user": {"pk": ann}})).await;
+    }
+    let shown = join_all(browsers.iter_mut().map(|b| b.post("f", "", json!({})))).await;
+    assert!(shown.iter().all(|c| component(c) == "xak-flow-redirect"));
+    assert_eq!(site.sessions(ann).await, 8);
+}
+
+#[tokio::test]
+async fn a_request_in_flight_does_not_bring_a_deleted_session_back() {
+    let site = site().await;
+    let mut browser = ready(&site).await;
+    let (_, row) = browser.who().await;
+    let mut unit = site.unit();
+    weir_identity::session::log_out(&mut unit.tx, &row.unwrap().digest).await.unwrap();
+    unit.commit().await.unwrap();
+    let old = browser.key.clone();
+    let shown = browser.post("f", "", json!({})).await;
+    assert_eq!(shown["name"], "b", "a new session answers its own plan");
+    assert_ne!(browser.key, old);
+    browser.key = old;
+    assert!(browser.who().await.1.is_none());
+}
+
+#[tokio::test]
+async fn parallel_wrong_passwords_of_one_session_are_all_counted() {
+    let site = site().await;
+    site.user("ann", "right horse").await;
+    let flow = site.flow("f", "authentication", json!({})).await;
+    site.step(flow, 0, "identification", "id", json!({"user_fields": ["username"]})).await;
+    let more = json!({"backends": ["authentik.core.auth.InbuiltBackend"], "failed_attempts_before_cancel": 100});
+    let (stage, _) = site.step(flow, 1, "password", "pw", more).await;
+    let mut browser = site.browser();
+    browser.post("f", "", json!({"uid_field": "ann"})).await;
+    let mut tabs: Vec<_> = (0..12).map(|_| browser.clone()).collect();
+    let wrong = || Input::Answer(map(json!({"password": "wrong"})));
+    let done = join_all(tabs.iter_mut().map(|tab| tab.try_step("f", "", wrong()))).await;
+    let answered = done.iter().filter(|d| d.is_ok()).count();
+    let attempts = &browser.context().await["weir/stages/password/attempts"][stage.to_string()];
+    assert_eq!(attempts.as_u64(), Some(answered as u64), "an answer that did not count told nothing");
+}
