@@ -25,6 +25,8 @@ pub struct Visit<'a> {
     pub user: Option<Account>,
     session: Option<(String, SessionRow)>,
     cookies: Vec<String>,
+    /// The session row was written since it was read; the next step has to read it again.
+    stale: bool,
     /// Messages of policies that ran.
     pub notices: Vec<String>,
 }
@@ -48,7 +50,7 @@ impl<'a> Visit<'a> {
         let snapshot = state.site.snapshot();
         let info = caller.info(request, &snapshot);
         let user = caller.user.clone();
-        Ok(Self { state, engine, request, info, user, session, cookies: Vec::new(), notices: Vec::new() })
+        Ok(Self { state, engine, request, info, user, session, cookies: Vec::new(), stale: false, notices: Vec::new() })
     }
 
     /// The request as the engine sees it.
@@ -75,6 +77,7 @@ impl<'a> Visit<'a> {
     /// The cookie for scripts that want to change something in the name of this session.
     pub fn send_csrf(&mut self) {
         if let Some((key, _)) = &self.session {
+            self.cookies.retain(|c| !c.starts_with(csrf::COOKIE));
             self.cookies.push(csrf::cookie(self.state, key, self.request.is_secure));
         }
     }
@@ -85,6 +88,7 @@ impl<'a> Visit<'a> {
     /// Those of the store.
     pub async fn run(&mut self, flow: &(Uuid, Arc<Flow>), query: &str, input: Input) -> Result<Reply, ApiError> {
         let mut input = input;
+        self.refresh().await?;
         for _ in 0..TRIES {
             let executor = self.executor(flow.clone());
             match executor.run(query, input).await {
@@ -107,6 +111,7 @@ impl<'a> Visit<'a> {
     /// # Errors
     /// Those of the store.
     pub async fn adopt(&mut self, flow: &(Uuid, Arc<Flow>), plan: &Plan, query: Option<&str>) -> Result<(), ApiError> {
+        self.refresh().await?;
         for _ in 0..TRIES {
             match self.executor(flow.clone()).adopt(plan.clone(), query.map(str::to_owned)).await {
                 Ok(done) => return self.take(done).await.map(|_| ()),
@@ -181,14 +186,16 @@ impl<'a> Visit<'a> {
                 _ => self.user.take(),
             };
         } else {
-            self.refresh().await?;
+            self.stale = true;
         }
         Ok(done.reply)
     }
 
     /// The next step of the same request must see what this one stored.
     async fn refresh(&mut self) -> Result<(), ApiError> {
-        if let Some((key, old)) = self.session.take() {
+        if std::mem::take(&mut self.stale)
+            && let Some((key, old)) = self.session.take()
+        {
             let now = self.state.site.clock.now();
             let found = sessions::load_digest(&self.state.site.db, &old.digest, now).await.map_err(store)?;
             self.session = found.map(|(row, _)| (key, row));

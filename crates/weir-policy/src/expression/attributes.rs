@@ -143,9 +143,7 @@ async fn user(desk: &mut Desk<'_, '_, '_>, key: &str, name: &str) -> Result<Valu
         return Ok(desk.manager(query));
     }
     match name {
-        "is_superuser" | "is_staff" => {
-            Ok(membership::is_superuser(&mut *desk.cx.tx, id).await.map_err(store)?.into())
-        }
+        "is_superuser" | "is_staff" => Ok(membership::is_superuser(&mut *desk.cx.tx, id).await.map_err(store)?.into()),
         "avatar" => {
             let account = account(desk, key).await?;
             Ok(avatar::for_account(&desk.cx.snapshot.settings, &account).into())
@@ -291,7 +289,7 @@ pub async fn method(desk: &mut Desk<'_, '_, '_>, kind: &str, key: &str, call: &C
             "group_attributes" => Ok(Value::from(Json::Object(brand_attributes(desk)))),
             "app_entitlements_attributes" => Ok(Value::Dict(Vec::new())),
             "locale" => Ok(brand_locale(desk).into()),
-            "check_password" | "has_perm" => Ok(false.into()),
+            "check_password" | "has_perm" | "has_usable_password" => Ok(false.into()),
             _ => Err(Raise::no_attribute("User", name)),
         },
         "group" => match name {
@@ -340,6 +338,11 @@ async fn user_method(desk: &mut Desk<'_, '_, '_>, key: &str, call: &Call) -> Res
         }
         "get_username" => Ok(account(desk, key).await?.username.into()),
         "get_full_name" => Ok(account(desk, key).await?.name.into()),
+        "has_usable_password" => {
+            let stored = accounts::password_hash(&mut *desk.cx.tx, id).await.map_err(store)?;
+            // Django's mark of a password that nothing matches.
+            Ok(stored.is_some_and(|hash| !hash.is_empty() && !hash.starts_with('!')).into())
+        }
         "check_password" => {
             let password = call.arg(0, "raw_password").and_then(Value::as_str).unwrap_or_default().to_owned();
             check_password(desk, id, password).await.map(Value::from)
