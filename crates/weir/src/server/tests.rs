@@ -11,7 +11,7 @@ use weir_store::{
     test_support::{TestDb, test_db},
 };
 
-use super::{Core, Options, first_accounts, jobs::runner, prepare, setup};
+use super::{Core, Options, first_accounts, jobs::runner, setup};
 use crate::config::Config;
 
 fn options() -> Options {
@@ -107,18 +107,6 @@ async fn an_administrator_who_is_gone_or_has_a_password_closes_the_set_up_for_go
     tx.commit().await.unwrap();
     assert_eq!(restart(&core).await, None);
     assert!(!setup::verify(&core.site, &token.unwrap()).await.unwrap());
-}
-
-#[tokio::test]
-async fn shipped_blueprints_are_applied_once() {
-    let db = test_db().await;
-    let core = core(&db, &Config::default()).await;
-    prepare(&Config::default(), &core).await.unwrap();
-    let flows = core.site.snapshot().all::<weir_flow::Flow>().len();
-    assert!(flows >= 5, "{flows} flows");
-    let revision = core.site.snapshot().revision;
-    prepare(&Config::default(), &core).await.unwrap();
-    assert_eq!(core.site.snapshot().revision, revision, "a second start writes nothing");
 }
 
 #[tokio::test]
