@@ -57,6 +57,10 @@ async fn everybody_may_know_the_configuration_and_the_brand() {
     let api = Api::start().await;
     let config = api.get("/root/config/").send().await.expect(200);
     assert_eq!(config["cache_timeout_flows"], 300);
+    assert_eq!(config["capabilities"], json!(["can_impersonate"]));
+    for path in ["/core/users/export/", "/events/events/export/"] {
+        assert_eq!(api.request("POST", path).admin().send().await.status, 400, "no capability, no export");
+    }
     let fallback = api.get("/core/brands/current/").send().await.expect(200);
     assert_eq!(fallback["matched_domain"], "fallback");
     let body = json!({"domain": "example.org", "branding_title": "Example"});
