@@ -140,6 +140,7 @@ impl Caller {
         let (brand, _) = brand_for_host(snapshot, &request.host);
         let mut info = request.info(self.client_ip, brand);
         info.outpost = self.outpost.as_ref().map(Account::event_user);
+        info.user = self.user.as_ref().map(|user| user.id);
         info
     }
 

@@ -124,13 +124,7 @@ impl Engine {
             Mode::Any => matching >= 1,
             Mode::All => matching == bindings.len(),
         };
-        Ok(Asked {
-            binding: None,
-            policy: "static".to_owned(),
-            passing,
-            messages: Vec::new(),
-            micros: micros(started),
-        })
+        Ok(Asked { binding: None, policy: "static".to_owned(), passing, messages: Vec::new(), micros: micros(started) })
     }
 }
 

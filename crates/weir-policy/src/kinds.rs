@@ -71,7 +71,8 @@ impl<K: PolicyKind> ErasedKind for Adapter<K> {
         config: &Arc<dyn Any + Send + Sync>,
         request: &mut PolicyRequest<'_>,
     ) -> anyhow::Result<PolicyResult> {
-        let config = config.downcast_ref::<K::Config>().ok_or_else(|| anyhow::anyhow!("policy {id} is of another kind"))?;
+        let config =
+            config.downcast_ref::<K::Config>().ok_or_else(|| anyhow::anyhow!("policy {id} is of another kind"))?;
         self.0.passes(cx, id, config, request).await
     }
 }

@@ -32,11 +32,7 @@ use weir_resource::HookSet;
 
 /// The definitions of this crate.
 pub fn resources() -> Vec<ResourceType> {
-    vec![
-        ResourceType::of::<PolicyBinding>(),
-        ResourceType::of::<ExpressionPolicy>(),
-        ResourceType::of::<DummyPolicy>(),
-    ]
+    vec![ResourceType::of::<PolicyBinding>(), ResourceType::of::<ExpressionPolicy>(), ResourceType::of::<DummyPolicy>()]
 }
 
 /// Their special behaviour. Without expressions the sources of expression policies are saved unseen, which is for tests

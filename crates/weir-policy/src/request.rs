@@ -58,10 +58,7 @@ impl RequestInfo {
     pub fn origin(&self, user: Option<&Account>, brand: Value) -> Origin {
         let args: Map = self.query.iter().map(|(n, v)| (n.clone(), Value::from(v.clone()))).collect();
         Origin {
-            user: user.map_or_else(
-                || json!({"pk": 0, "username": "AnonymousUser", "email": ""}),
-                Account::event_user,
-            ),
+            user: user.map_or_else(|| json!({"pk": 0, "username": "AnonymousUser", "email": ""}), Account::event_user),
             user_id: user.map(|u| u.id),
             username: user.map_or_else(|| "AnonymousUser".to_owned(), |u| u.username.clone()),
             client_ip: Some(self.client_ip.clone()),

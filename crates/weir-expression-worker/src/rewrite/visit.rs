@@ -42,6 +42,10 @@ pub(crate) const SET_METHODS: &[(&str, Method)] = &[
     ("app_entitlements", Method::Set),
 ];
 
+/// Methods of query sets that plain values have too, or that give something else: they are not rewritten, but a query
+/// they are called on at once is not loaded.
+const SET_ANSWERS: &[&str] = &["get", "get_or_create", "earliest", "latest", "contains"];
+
 /// What a method of [`SET_METHODS`] gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {
@@ -285,6 +289,11 @@ impl<'a> Rewriter<'a> {
         let (helper, options) = if let Some((_, helper)) = METHOD_HELPERS.iter().find(|(method, _)| *method == name) {
             (*helper, String::new())
         } else {
+            if let Expr::Call(inner) = &*attribute.value
+                && SET_ANSWERS.contains(&name)
+            {
+                self.chained.insert(inner.range());
+            }
             let Some(index) = SET_METHODS.iter().position(|(method, _)| *method == name) else { return false };
             let kind = SET_METHODS.get(index).map(|(_, kind)| *kind);
             if kind == Some(Method::Final) && !is_plain {

@@ -42,6 +42,15 @@ const PLAN_KEYS: [(&str, &str); 14] = [
     ("PLAN_CONTEXT_AUTHENTICATION_BACKEND", "user_backend"),
 ];
 
+/// Names of attributes of users and groups, likewise.
+const USER_ATTRIBUTES: [(&str, &str); 5] = [
+    ("USER_ATTRIBUTE_CHANGE_EMAIL", "goauthentik.io/user/can-change-email"),
+    ("USER_ATTRIBUTE_CHANGE_NAME", "goauthentik.io/user/can-change-name"),
+    ("USER_ATTRIBUTE_CHANGE_USERNAME", "goauthentik.io/user/can-change-username"),
+    ("USER_ATTRIBUTE_DEBUG", "goauthentik.io/user/debug"),
+    ("USER_ATTRIBUTE_SOURCES", "goauthentik.io/user/sources"),
+];
+
 /// Answers a function.
 pub async fn call(desk: &mut Desk<'_, '_, '_>, call: &Call) -> Result<Value, Raise> {
     match call.name.as_str() {
@@ -72,7 +81,7 @@ pub async fn call(desk: &mut Desk<'_, '_, '_>, call: &Call) -> Result<Value, Rai
         }
         "__import__" => {
             let name = call.args.get(1).and_then(Value::as_str).unwrap_or_default();
-            let found = PLAN_KEYS.iter().find(|(constant, _)| *constant == name);
+            let found = PLAN_KEYS.iter().chain(&USER_ATTRIBUTES).find(|(constant, _)| *constant == name);
             found.map(|(_, key)| Value::str(*key)).ok_or_else(|| Raise::no_function(name))
         }
         other => Err(Raise::no_function(other)),
@@ -188,10 +197,9 @@ pub fn warn_of_old_name(desk: &mut Desk<'_, '_, '_>) {
 /// What events say about the variables of a policy's run.
 pub fn event_variables(request: &PolicyRequest<'_>) -> Map {
     let mut variables = Map::new();
-    let user = request.user.map_or_else(
-        || json!({"pk": 0, "username": "AnonymousUser", "email": ""}),
-        weir_identity::Account::event_user,
-    );
+    let user = request
+        .user
+        .map_or_else(|| json!({"pk": 0, "username": "AnonymousUser", "email": ""}), weir_identity::Account::event_user);
     variables.insert("request".to_owned(), json!({"user": user, "obj": request.obj}));
     variables.insert("context".to_owned(), Json::Object(request.context.clone()));
     variables.insert("ak_client_ip".to_owned(), request.http.client_ip.as_str().into());

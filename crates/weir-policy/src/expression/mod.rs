@@ -238,10 +238,11 @@ impl Desk<'_, '_, '_> {
     async fn variables_of(&mut self, map: Map) -> anyhow::Result<Vec<(String, Python)>> {
         let mut out = Vec::with_capacity(map.len());
         for (name, json) in map {
-            let value = if name == "pending_user" {
-                self.pending(&json).await?
-            } else {
-                to_value(self.cx.snapshot, &json)
+            let value = match name.as_str() {
+                "pending_user" => self.pending(&json).await?,
+                // What people typed is never taken for an object.
+                "prompt_data" => Python::from(json),
+                _ => to_value(self.cx.snapshot, &json),
             };
             out.push((name, value));
         }

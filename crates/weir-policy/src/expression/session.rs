@@ -36,7 +36,10 @@ fn request(call: &Call) -> Result<OutboundRequest, Raise> {
         verb @ ("get" | "post" | "put" | "patch" | "delete" | "head" | "options") => (verb.to_uppercase(), 0),
         other => return Err(Raise::no_attribute("Session", other)),
     };
-    if call.kwargs.iter().any(|(name, value)| ["files", "cert", "proxies"].contains(&name.as_str()) && value.is_truthy())
+    if call
+        .kwargs
+        .iter()
+        .any(|(name, value)| ["files", "cert", "proxies"].contains(&name.as_str()) && value.is_truthy())
         || call.kwarg("verify") == Some(&Value::Bool(false))
     {
         return Err(wrong("files, cert, proxies and verify=False are not supported."));
@@ -195,7 +198,10 @@ pub fn method(response: &OutboundResponse, name: &str) -> Result<Value, Raise> {
         "json" => {
             let json: Result<serde_json::Value, _> = serde_json::from_slice(&response.body);
             json.map(Value::from).map_err(|error| {
-                Raise::new("JSONDecodeError", format!("Expecting value: line {} column {}", error.line(), error.column()))
+                Raise::new(
+                    "JSONDecodeError",
+                    format!("Expecting value: line {} column {}", error.line(), error.column()),
+                )
             })
         }
         "raise_for_status" => {

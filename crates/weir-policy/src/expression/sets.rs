@@ -42,7 +42,8 @@ pub async fn call(desk: &mut Desk<'_, '_, '_>, number: &str, call: &Call) -> Res
         "__iter__" => {
             let rows = query.rows(&mut desk.asking(), MOST_ROWS + 1).await?;
             if rows.len() > MOST_ROWS {
-                let text = format!("The query has more than {MOST_ROWS} rows: narrow it with filter(), or use count().");
+                let text =
+                    format!("The query has more than {MOST_ROWS} rows: narrow it with filter(), or use count().");
                 return Err(Raise::new("ValueError", text));
             }
             Ok(Value::List(rows))

@@ -13,7 +13,8 @@ use weir_resource::{Actor, Presenting, Stored, present};
 #[tokio::test]
 async fn a_source_that_is_no_program_is_not_saved() {
     let world = World::new().await;
-    let error = world.try_create::<ExpressionPolicy>(json!({"name": "p", "expression": "return ("})).await.err().unwrap();
+    let error =
+        world.try_create::<ExpressionPolicy>(json!({"name": "p", "expression": "return ("})).await.err().unwrap();
     assert_eq!(error.status(), 400);
     let text = error.body()["expression"][0].as_str().unwrap().to_owned();
     assert!(text.starts_with("Expression Syntax Error: "), "{text}");
@@ -69,8 +70,14 @@ async fn policies_call_policies_on_a_copy_of_the_request() {
     world.create::<ExpressionPolicy>(json!({"name": "plan", "expression": plan})).await;
     world
         .give(&[
-            ("r = ak_call_policy('inner', level=5)\nreturn [r.passing, list(r.messages), r.raw_result]", json!([true, ["inner"], true])),
-            ("return [ak_call_policy('inner', level=1).passing, 'level' in context, 'changed' in context]", json!([false, false, false])),
+            (
+                "r = ak_call_policy('inner', level=5)\nreturn [r.passing, list(r.messages), r.raw_result]",
+                json!([true, ["inner"], true]),
+            ),
+            (
+                "return [ak_call_policy('inner', level=1).passing, 'level' in context, 'changed' in context]",
+                json!([false, false, false]),
+            ),
             ("r = ak_call_policy('broken')\nreturn [r.passing, len(r.messages)]", json!([false, 1])),
             ("return ak_call_policy(name='dummy').messages[0]", json!("dummy")),
         ])
@@ -116,7 +123,10 @@ async fn a_policy_can_be_tried_out_without_a_trace() {
     assert_eq!((tried.passing, tried.messages), (true, vec!["hi".to_owned()]));
     let [line] = tried.log_messages.as_slice() else { panic!("{:?}", tried.log_messages) };
     assert_eq!((&line["log_level"], &line["event"]), (&json!("warning"), &json!("odd")));
-    assert_eq!((&line["attributes"]["user"], &line["attributes"]["password"]), (&json!("ada"), &json!(weir_events::MASK)));
+    assert_eq!(
+        (&line["attributes"]["user"], &line["attributes"]["password"]),
+        (&json!("ada"), &json!(weir_events::MASK))
+    );
     let after = world.site.db.read("SELECT COUNT(*) AS n FROM audit_event", &[]).await.unwrap()[0].int("n").unwrap();
     // The creation of the policy, and nothing else.
     assert_eq!(after, before + 1);

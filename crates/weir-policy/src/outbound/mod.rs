@@ -83,11 +83,7 @@ pub struct Outbound {
 impl Outbound {
     /// A client that has connected to nothing yet.
     pub fn new(settings: OutboundSettings) -> Self {
-        Self {
-            addresses: Addresses(Arc::new(settings)),
-            following: OnceLock::new(),
-            staying: OnceLock::new(),
-        }
+        Self { addresses: Addresses(Arc::new(settings)), following: OnceLock::new(), staying: OnceLock::new() }
     }
 
     fn client(&self, follow: bool) -> Option<&Client> {

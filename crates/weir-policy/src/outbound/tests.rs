@@ -32,7 +32,9 @@ pub async fn server() -> u16 {
                 }
                 let text = String::from_utf8_lossy(&request).into_owned();
                 let path = text.split(' ').nth(1).unwrap_or("/").to_owned();
-                let moved = |to: String| format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                let moved = |to: String| {
+                    format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                };
                 let answer = match path.split_once('?').unwrap_or((&path, "")) {
                     ("/to", to) => moved(to.to_owned()),
                     ("/big", _) => {
@@ -43,11 +45,19 @@ pub async fn server() -> u16 {
                         tokio::time::sleep(Duration::from_secs(20)).await;
                         String::new()
                     }
-                    ("/missing", _) => "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnone".to_owned(),
-                    ("/json", _) => "HTTP/1.1 200 OK\r\nX-Colour: red\r\nContent-Length: 8\r\nConnection: close\r\n\r\n{\"n\": 1}".to_owned(),
+                    ("/missing", _) => {
+                        "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnone".to_owned()
+                    }
+                    ("/json", _) => {
+                        "HTTP/1.1 200 OK\r\nX-Colour: red\r\nContent-Length: 8\r\nConnection: close\r\n\r\n{\"n\": 1}"
+                            .to_owned()
+                    }
                     (path, _) => match path.strip_prefix("/go/").and_then(|n| n.parse::<u32>().ok()) {
                         Some(left) if left > 0 => moved(format!("/go/{}", left - 1)),
-                        _ => format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}", text.len()),
+                        _ => format!(
+                            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
+                            text.len()
+                        ),
                     },
                 };
                 let _ = stream.write_all(answer.as_bytes()).await;
@@ -127,10 +137,8 @@ async fn answers_are_bounded_in_size_and_time() {
     let (outbound, port) = (Outbound::new(OutboundSettings::default()), server().await);
     let error = outbound.send(get(&format!("http://127.0.0.1:{port}/big"))).await.unwrap_err();
     assert_eq!(error, OutboundError::Other("The answer is longer than 1048576 bytes.".to_owned()));
-    let slow = OutboundRequest {
-        timeout: Some(Duration::from_millis(200)),
-        ..get(&format!("http://127.0.0.1:{port}/slow"))
-    };
+    let slow =
+        OutboundRequest { timeout: Some(Duration::from_millis(200)), ..get(&format!("http://127.0.0.1:{port}/slow")) };
     assert!(matches!(outbound.send(slow).await.unwrap_err(), OutboundError::Timeout(_)));
     let closed = outbound.send(get("http://127.0.0.1:1/")).await.unwrap_err();
     assert!(matches!(closed, OutboundError::Connection(_)), "{closed:?}");

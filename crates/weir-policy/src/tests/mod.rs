@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use uuid::Uuid;
 use weir_core::{
-    Family, Map, Registry, Resource, ResourceType, SystemClock, SystemRandom, resource::UuidKeyed, validate::Mode as Write,
+    Family, Map, Registry, Resource, ResourceType, SystemClock, SystemRandom, resource::UuidKeyed,
+    validate::Mode as Write,
 };
 use weir_events::Event;
 use weir_expression::{Pool, PoolSettings};
@@ -113,7 +114,7 @@ impl Ran {
 }
 
 /// The worker: named by the environment, else beside the test's own program.
-fn worker() -> PathBuf {
+pub fn worker() -> PathBuf {
     if let Ok(path) = std::env::var("WEIR_EXPRESSION_WORKER") {
         return path.into();
     }
@@ -193,12 +194,22 @@ impl World {
 
     /// ada (admins, which are below staff), bob (staff), eve (nothing).
     pub async fn people(&self) {
-        let staff = self.create::<Group>(json!({"name": "staff", "attributes": {"level": 1, "team": {"a": 1}}})).await.pk;
-        let admins = json!({"name": "admins", "is_superuser": true, "parents": [staff], "attributes": {"team": {"b": 2}}});
+        let staff =
+            self.create::<Group>(json!({"name": "staff", "attributes": {"level": 1, "team": {"a": 1}}})).await.pk;
+        let admins =
+            json!({"name": "admins", "is_superuser": true, "parents": [staff], "attributes": {"team": {"b": 2}}});
         let admins = self.create::<Group>(admins).await.pk;
         for (name, groups, attributes) in [
-            ("ada", json!([admins]), json!({"department": {"name": "R&D"}, "quota": 5, "tags": ["x", "y"], "on": true})),
-            ("bob", json!([staff]), json!({"department": {"name": "Sales"}, "quota": 12, "settings": {"locale": "de"}})),
+            (
+                "ada",
+                json!([admins]),
+                json!({"department": {"name": "R&D"}, "quota": 5, "tags": ["x", "y"], "on": true}),
+            ),
+            (
+                "bob",
+                json!([staff]),
+                json!({"department": {"name": "Sales"}, "quota": 12, "settings": {"locale": "de"}}),
+            ),
             ("eve", json!([]), json!({})),
         ] {
             let body = json!({

@@ -110,7 +110,7 @@ fn test(snapshot: &Snapshot, object: &Object, parts: &[String], wanted: &Value) 
         }
         return Ok(false);
     }
-    let found = path.iter().fold(Some(&json), |value, key| value?.get(key));
+    let found = path.iter().try_fold(&json, |value, key| value.get(key));
     compare_with(found, look_up, wanted)
 }
 
@@ -131,7 +131,8 @@ fn compare_with(found: Option<&Json>, look_up: &str, wanted: &Value) -> Result<b
         "exact" => found == wanted_json,
         "contains" if found.is_array() => found.as_array().is_some_and(|l| l.iter().any(holds)),
         "in" => {
-            let items = wanted.as_items().ok_or_else(|| Raise::new("TypeError", "This look-up needs a list of values."))?;
+            let items =
+                wanted.as_items().ok_or_else(|| Raise::new("TypeError", "This look-up needs a list of values."))?;
             items.iter().any(|item| compare_with(Some(&found), "exact", item).unwrap_or(false))
         }
         "gt" => !null && compare(&found, &wanted_json) == Ordering::Greater,

@@ -6,7 +6,6 @@ mod documents;
 pub mod schema;
 mod sql;
 
-
 use super::objects;
 use condition::{Condition, unknown_field};
 use schema::{Holds, Table};

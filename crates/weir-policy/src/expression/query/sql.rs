@@ -128,7 +128,11 @@ impl Sql {
             ("in", value) => {
                 let marks: Vec<String> =
                     list(value)?.iter().map(|item| self.convert(field, item)).collect::<Result<_, _>>()?;
-                return Ok(if marks.is_empty() { "1 = 0".to_owned() } else { format!("{column} IN ({})", marks.join(", ")) });
+                return Ok(if marks.is_empty() {
+                    "1 = 0".to_owned()
+                } else {
+                    format!("{column} IN ({})", marks.join(", "))
+                });
             }
             ("range", value) => {
                 let [from, to] = list(value)? else { return Err(Raise::new("ValueError", "range needs two values.")) };
@@ -249,10 +253,8 @@ impl Sql {
                 Ok(format!("{shown} {} {mark}", comparison(look_up)))
             }
             ("in", value) => {
-                let marks: Vec<String> = list(value)?
-                    .iter()
-                    .map(|item| Ok(self.push(scalar_text(item)?)))
-                    .collect::<Result<_, Raise>>()?;
+                let marks: Vec<String> =
+                    list(value)?.iter().map(|item| Ok(self.push(scalar_text(item)?))).collect::<Result<_, Raise>>()?;
                 Ok(if marks.is_empty() { "1 = 0".to_owned() } else { format!("{shown} IN ({})", marks.join(", ")) })
             }
             (look_up, value) => {

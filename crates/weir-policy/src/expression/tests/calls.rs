@@ -47,7 +47,10 @@ async fn mails_become_durable_jobs() {
     world
         .raise(&[
             ("ak_send_email('a@example.com', 's')", "Either body or template must be given."),
-            ("ak_send_email('a@example.com', 's', body='b', template='t')", "body and template cannot be given together."),
+            (
+                "ak_send_email('a@example.com', 's', body='b', template='t')",
+                "body and template cannot be given together.",
+            ),
         ])
         .await;
     let jobs = jobs(&world).await;
@@ -70,16 +73,40 @@ async fn other_servers_are_called_as_with_requests() {
     world.people().await;
     let base = format!("http://127.0.0.1:{}", server().await);
     let cases = [
-        ("r = requests.get(BASE + '/json', timeout=5)\nreturn [r.status_code, r.ok, r.json()['n'], r.headers['X-Colour'], r.text]", json!([200, true, 1, "red", "{\"n\": 1}"])),
-        ("r = requests.get(BASE + '/missing')\nreturn [r.status_code, r.ok, r.reason, r.content == b'none']", json!([404, false, "Not Found", true])),
-        ("return 'GET /x?a=1&b=2&b=3 HTTP' in requests.get(BASE + '/x', params={'a': 1, 'b': [2, 3]}).text", json!(true)),
-        ("t = requests.post(BASE, json={'k': [1]}, headers={'X-A': 'b'}).text\nreturn ['application/json' in t, t.endswith('{\"k\":[1]}'), 'x-a: b' in t]", json!([true, true, true])),
-        ("t = requests.put(BASE, data={'k': 'a b'}).text\nreturn [t.startswith('PUT'), t.endswith('k=a+b')]", json!([true, true])),
+        (
+            "r = requests.get(BASE + '/json', timeout=5)\nreturn [r.status_code, r.ok, r.json()['n'], r.headers['X-Colour'], r.text]",
+            json!([200, true, 1, "red", "{\"n\": 1}"]),
+        ),
+        (
+            "r = requests.get(BASE + '/missing')\nreturn [r.status_code, r.ok, r.reason, r.content == b'none']",
+            json!([404, false, "Not Found", true]),
+        ),
+        (
+            "return 'GET /x?a=1&b=2&b=3 HTTP' in requests.get(BASE + '/x', params={'a': 1, 'b': [2, 3]}).text",
+            json!(true),
+        ),
+        (
+            "t = requests.post(BASE, json={'k': [1]}, headers={'X-A': 'b'}).text\nreturn ['application/json' in t, t.endswith('{\"k\":[1]}'), 'x-a: b' in t]",
+            json!([true, true, true]),
+        ),
+        (
+            "t = requests.put(BASE, data={'k': 'a b'}).text\nreturn [t.startswith('PUT'), t.endswith('k=a+b')]",
+            json!([true, true]),
+        ),
         ("return 'authorization: Basic dTpw' in requests.request('PATCH', BASE, auth=('u', 'p')).text", json!(true)),
         ("import requests as r\nreturn r.get(BASE + '/go/1', allow_redirects=False).is_redirect", json!(true)),
-        ("try:\n    requests.get(BASE + '/missing').raise_for_status()\nexcept requests.exceptions.HTTPError as e:\n    return str(e).startswith('404 Client Error: Not Found for url: http://127')", json!(true)),
-        ("from requests.exceptions import Timeout\ntry:\n    requests.get(BASE + '/slow', timeout=0.2)\nexcept Timeout:\n    return 'late'", json!("late")),
-        ("try:\n    requests.get('http://169.254.169.254/')\nexcept requests.exceptions.RequestException as e:\n    return str(e)", json!("Calls to 169.254.169.254 are not allowed.")),
+        (
+            "try:\n    requests.get(BASE + '/missing').raise_for_status()\nexcept requests.exceptions.HTTPError as e:\n    return str(e).startswith('404 Client Error: Not Found for url: http://127')",
+            json!(true),
+        ),
+        (
+            "from requests.exceptions import Timeout\ntry:\n    requests.get(BASE + '/slow', timeout=0.2)\nexcept Timeout:\n    return 'late'",
+            json!("late"),
+        ),
+        (
+            "try:\n    requests.get('http://169.254.169.254/')\nexcept requests.exceptions.RequestException as e:\n    return str(e)",
+            json!("Calls to 169.254.169.254 are not allowed."),
+        ),
         ("try:\n    requests.get(BASE).json()\nexcept ValueError:\n    return 'no json'", json!("no json")),
     ];
     for (source, expected) in cases {
@@ -89,7 +116,10 @@ async fn other_servers_are_called_as_with_requests() {
         .raise(&[
             ("requests.get('file:///etc/passwd')", "No connection adapters were found for 'file:'."),
             ("requests.get('nowhere')", "Invalid URL: no scheme or host supplied."),
-            ("requests.get('https://example.com', verify=False)", "files, cert, proxies and verify=False are not supported."),
+            (
+                "requests.get('https://example.com', verify=False)",
+                "files, cert, proxies and verify=False are not supported.",
+            ),
         ])
         .await;
 }
@@ -115,6 +145,12 @@ async fn what_is_not_served_says_so() {
     let text = "OAuth2 providers are not served yet, so no token can be created.";
     world.raise(&[("ak_create_jwt(request.user, 'p', [])", text), ("ak_create_jwt_raw('p')", text)]).await;
     world
-        .give(&[("from authentik.flows.planner import PLAN_CONTEXT_PENDING_USER as K\nreturn K", json!("pending_user"))])
+        .give(&[
+            ("from authentik.flows.planner import PLAN_CONTEXT_PENDING_USER as K\nreturn K", json!("pending_user")),
+            (
+                "from authentik.core.models import USER_ATTRIBUTE_CHANGE_NAME\nreturn USER_ATTRIBUTE_CHANGE_NAME",
+                json!("goauthentik.io/user/can-change-name"),
+            ),
+        ])
         .await;
 }

@@ -1,12 +1,12 @@
 //! The request, the context and the plan.
 
 use crate::{
-    RequestInfo,
-    expression::Environment,
-    tests::{World, http, object},
+    ExpressionPolicy, PolicyCx, RequestInfo,
+    expression::{Environment, Expressions},
+    tests::{World, http, object, worker},
 };
-use crate::PolicyCx;
 use serde_json::{Value, json};
+use weir_expression::{Pool, PoolSettings};
 
 #[tokio::test]
 async fn the_plan_is_changed_through_flow_plan() {
@@ -43,7 +43,8 @@ async fn the_plan_is_changed_through_flow_plan() {
 async fn a_change_inside_of_the_context_is_one_of_the_plan_because_python_shares_it() {
     let world = World::new().await;
     world.people().await;
-    let ran = world.run("request.context['prompt_data']['username'] = context['prompt_data'].pop('email').lower()").await;
+    let ran =
+        world.run("request.context['prompt_data']['username'] = context['prompt_data'].pop('email').lower()").await;
     assert_eq!(ran.plan["prompt_data"], json!({"username": "new@example.com"}));
     let ran = world.run("del context['prompt_data']\nreturn 1").await;
     assert!(ran.plan.contains_key("prompt_data") && !ran.context.contains_key("prompt_data"));
@@ -61,7 +62,8 @@ async fn a_plan_that_was_not_touched_stays_as_it_is() {
         "application": {"app": "authentik_core", "model_name": "application", "pk": "x", "name": "gone"},
         "odd:key": true, "is_redirected": "0b7e0c9c-5e5c-4f3e-9d2f-0a8c2f1f4a11",
     });
-    let source = "u = context['pending_user']\nu.attributes['x'] = 1\nreturn [u.username, u.groups.count(), context['list'][1]]";
+    let source =
+        "u = context['pending_user']\nu.attributes['x'] = 1\nreturn [u.username, u.groups.count(), context['list'][1]]";
     let ran = world.run_in(source, Some(&ada), &http(), plan.clone()).await;
     assert_eq!(ran.value(), json!(["bob", 1, {"a": null}]));
     assert_eq!((Value::Object(ran.plan), Value::Object(ran.context)), (plan.clone(), plan));
@@ -176,4 +178,36 @@ async fn mappings_and_prompts_have_their_own_variables() {
         other => panic!("{other:?}"),
     };
     assert_eq!(class, "SkipObject");
+}
+
+#[tokio::test]
+async fn what_people_typed_is_never_taken_for_an_object() {
+    let world = World::new().await;
+    world.people().await;
+    let staff = weir_identity::membership::group_by_name(&world.site.db, "staff").await.unwrap().unwrap();
+    let group = json!({"app": "authentik_core", "model_name": "group", "pk": staff.id.to_string(), "name": "staff"});
+    let source =
+        "return [type(context['prompt_data']['x']).__name__, [g.attributes['level'] for g in context['groups']]]";
+    let ran = world.run_in(source, None, &http(), json!({"prompt_data": {"x": group}, "groups": [group]})).await;
+    assert_eq!(ran.value(), json!(["dict", [1]]));
+}
+
+#[tokio::test]
+async fn mappings_that_call_policies_do_not_wait_for_their_own_place() {
+    let mut settings = PoolSettings::new(worker(), [] as [&str; 0]);
+    settings.size = 1;
+    let world = World::with(Expressions::new(Pool::new(settings))).await;
+    world.create::<ExpressionPolicy>(json!({"name": "inner", "expression": "return 7"})).await;
+    let (snapshot, mut tx, mut events, request) = (world.site.snapshot(), world.site.db.tx(), Vec::new(), http());
+    let mut cx = PolicyCx {
+        site: &world.site,
+        snapshot: &snapshot,
+        tx: &mut tx,
+        kinds: &world.kinds,
+        events: &mut events,
+        depth: 0,
+    };
+    let env = Environment { name: "prompt", user: None, http: &request, variables: object(json!({})) };
+    let value = world.expressions.evaluate(&mut cx, "return ak_call_policy('inner').raw_result", env).await.unwrap();
+    assert_eq!(value, json!(7));
 }

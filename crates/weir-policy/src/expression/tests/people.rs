@@ -2,9 +2,15 @@
 
 use crate::{
     DummyPolicy,
-    tests::{Door, World, http},
+    expression::{Authenticators, Expressions},
+    tests::{Door, World, http, pool, worker},
 };
+use async_trait::async_trait;
 use serde_json::json;
+use std::{sync::Arc, time::Duration};
+use weir_crypto::{HashCost, HashPool, Password, Salt};
+use weir_identity::accounts;
+use weir_store::{StoreError, Tx};
 
 #[tokio::test]
 async fn users_have_the_attributes_people_use() {
@@ -59,7 +65,9 @@ async fn users_are_looked_up_as_in_django() {
     let world = World::new().await;
     world.people().await;
     let names = |conditions: &str| {
-        format!("from authentik.core.models import User\nfrom django.db.models import Q\nreturn list(User.objects.{conditions}.values_list('username', flat=True))")
+        format!(
+            "from authentik.core.models import User\nfrom django.db.models import Q\nreturn list(User.objects.{conditions}.values_list('username', flat=True))"
+        )
     };
     let cases = [
         ("filter(username='ada')", json!(["ada"])),
@@ -123,21 +131,44 @@ async fn query_sets_answer_in_every_shape() {
     world.people().await;
     let import = "from authentik.core.models import User, Group, Token, Application\n";
     let cases = [
-        ("return [User.objects.count(), User.objects.filter(username='x').exists(), len(User.objects.all())]", json!([3, false, 3])),
+        (
+            "return [User.objects.count(), User.objects.filter(username='x').exists(), len(User.objects.all())]",
+            json!([3, false, 3]),
+        ),
         ("return [u.username for u in User.objects.all()[1:]]", json!(["bob", "eve"])),
         ("return [User.objects.first().username, User.objects.last().username]", json!(["ada", "eve"])),
         ("return User.objects.filter(username='x').first()", json!(null)),
-        ("return User.objects.values('username', 'attributes__quota').first()", json!({"username": "ada", "attributes__quota": 5})),
+        (
+            "return User.objects.values('username', 'attributes__quota').first()",
+            json!({"username": "ada", "attributes__quota": 5}),
+        ),
         ("return list(User.objects.values_list('pk', 'username'))[1][1]", json!("bob")),
         ("return list(User.objects.values_list('is_active', flat=True).distinct())", json!([true])),
         ("return sorted(Group.objects.values().first())", json!(["attributes", "group_uuid", "is_superuser", "name"])),
-        ("return User.objects.latest('username').username + User.objects.earliest('username').username", json!("eveada")),
+        (
+            "return User.objects.latest('username').username + User.objects.earliest('username').username",
+            json!("eveada"),
+        ),
         ("return [Token.objects.count(), Application.objects.filter(slug='x').exists()]", json!([0, false])),
         ("g, made = Group.objects.get_or_create(name='staff')\nreturn [g.name, made]", json!(["staff", false])),
-        ("try:\n    User.objects.get(username='zed')\nexcept User.DoesNotExist as e:\n    return str(e)", json!("User matching query does not exist.")),
-        ("try:\n    User.objects.get(is_active=True)\nexcept User.MultipleObjectsReturned as e:\n    return str(e)", json!("get() returned more than one User -- it returned 3!")),
+        (
+            "try:\n    User.objects.get(username='zed')\nexcept User.DoesNotExist as e:\n    return str(e)",
+            json!("User matching query does not exist."),
+        ),
+        (
+            "try:\n    User.objects.get(is_active=True)\nexcept User.MultipleObjectsReturned as e:\n    return str(e)",
+            json!("get() returned more than one User -- it returned 3!"),
+        ),
+        (
+            "return User.objects.filter(is_active=True).exclude(username='ada').get(username__startswith='b').username",
+            json!("bob"),
+        ),
+        ("return User.objects.filter(is_active=True).latest('username').username", json!("eve")),
         ("return [isinstance(request.user, User), User.objects.get(username='bob').pk > 0]", json!([true, true])),
-        ("return [ak_user_by(username='nobody'), ak_user_by(shoe_size=4), ak_user_by(username__iexact='BOB').username]", json!([null, null, "bob"])),
+        (
+            "return [ak_user_by(username='nobody'), ak_user_by(shoe_size=4), ak_user_by(username__iexact='BOB').username]",
+            json!([null, null, "bob"]),
+        ),
     ];
     for (source, expected) in cases {
         world.give(&[(format!("{import}{source}").as_str(), expected)]).await;
@@ -165,7 +196,10 @@ async fn configuration_can_be_asked_too() {
     let import = "from authentik.tests.models import Door\nfrom authentik.policies.models import Policy\n";
     let cases = [
         ("return [d.name for d in Door.objects.all()]", json!(["Front", "back"])),
-        ("return [Door.objects.get(name__iexact='front').guard.name, Door.objects.get(name='back').guard]", json!(["dummy", null])),
+        (
+            "return [Door.objects.get(name__iexact='front').guard.name, Door.objects.get(name='back').guard]",
+            json!(["dummy", null]),
+        ),
         ("return Door.objects.get(guard__wait_min__gte=7).guard_id", json!(dummy)),
         ("return list(Door.objects.exclude(guard__isnull=True).values_list('name', flat=True))", json!(["Front"])),
         ("return list(Door.objects.order_by('-name').values('name'))", json!([{"name": "back"}, {"name": "Front"}])),
@@ -188,7 +222,12 @@ async fn a_query_with_too_many_rows_is_refused() {
     }
     tx.commit().await.unwrap();
     let import = "from authentik.rbac.models import Role\n";
-    world.give(&[(format!("{import}return [Role.objects.count(), Role.objects.first().name]").as_str(), json!([1001, "role 0"]))]).await;
+    world
+        .give(&[(
+            format!("{import}return [Role.objects.count(), Role.objects.first().name]").as_str(),
+            json!([1001, "role 0"]),
+        )])
+        .await;
     let source = format!("{import}return len(Role.objects.all())");
     let text = "The query has more than 1000 rows: narrow it with filter(), or use count().";
     world.raise(&[(source.as_str(), text)]).await;
@@ -205,4 +244,50 @@ async fn visitors_and_unknown_people_are_objects_too() {
     let claimed = json!({"pending_user": {"pk": null, "username": "zoe", "email": "zoe"}});
     let ran = world.run_in(source, None, &http(), claimed).await;
     assert_eq!(ran.value(), json!([null, "zoe", true, false, [], false, {}, "User", false]));
+}
+
+#[tokio::test]
+async fn passwords_are_checked_on_the_pool_of_the_server() {
+    let hashes = HashPool::with_cost(1, 8, Duration::from_secs(5), HashCost::CHEAP).unwrap();
+    let salt = Salt::random(&mut weir_crypto::system_rng());
+    let stored = hashes.hash(Password::new("secret").unwrap(), salt).await.unwrap();
+    let world = World::with(Expressions::new(pool(worker())).with_hashes(Arc::new(hashes))).await;
+    world.people().await;
+    let (ada, mut tx) = (world.account("ada").await, world.site.db.tx());
+    accounts::set_password_hash(&mut tx, ada.id, &stored, world.site.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    world
+        .give(&[
+            (
+                "return [request.user.check_password('secret'), request.user.check_password('Secret')]",
+                json!([true, false]),
+            ),
+            ("return request.user.check_password('x' * 5000)", json!(false)),
+            ("return ak_user_by(username='eve').check_password('')", json!(false)),
+            (
+                "return [request.user.has_usable_password(), ak_user_by(username='eve').has_usable_password()]",
+                json!([true, false]),
+            ),
+        ])
+        .await;
+}
+
+struct Totp;
+
+#[async_trait]
+impl Authenticators for Totp {
+    async fn has_confirmed(&self, _: &mut Tx, _: i64, kind: Option<&str>) -> Result<bool, StoreError> {
+        Ok(kind.is_none_or(|kind| kind == "totp"))
+    }
+}
+
+#[tokio::test]
+async fn authenticators_are_asked_of_whoever_knows_them() {
+    let world = World::with(Expressions::new(pool(worker())).with_authenticators(Arc::new(Totp))).await;
+    world.people().await;
+    let source =
+        "has = ak_user_has_authenticator\nu = request.user\nreturn [has(u), has(u, 'totp'), has(u, device_type='duo')]";
+    world.give(&[(source, json!([true, true, false]))]).await;
+    let visitor = world.run_in("return ak_user_has_authenticator(request.user)", None, &http(), json!({})).await;
+    assert_eq!(visitor.value(), json!(false));
 }
