@@ -28,6 +28,9 @@ async function signIn(page, name = "akadmin", password = PASSWORD) {
   await submit(page);
 }
 
+/** What a refused answer is called: beside its field, or above the form. */
+const refusal = (page) => page.locator("[role=alert], [id$=-error]").filter({ hasText: /\S/ }).first();
+
 /** Who the server thinks this browser is. */
 async function me(page) {
   const answer = await page.request.get("/api/v3/core/users/me/");
@@ -51,8 +54,8 @@ for (const javaScriptEnabled of [true, false]) {
     it("a wrong password is refused, and the right one then accepted", async () => {
       const page = await newPage(browser, server, { javaScriptEnabled });
       await signIn(page, "akadmin", "not the password");
-      const message = page.locator("[role=alert], [aria-live]").filter({ hasText: /\S/ }).first();
-      await message.waitFor();
+      await refusal(page).waitFor();
+      assert.equal(await page.getAttribute("[name=password]", "aria-invalid"), "true");
       await picture(page, `wrong-password-${label}-javascript`);
       assert.equal(await me(page), 403);
       assert.equal(await page.inputValue("[name=password]"), "", "a refused password is not sent back");
@@ -66,7 +69,7 @@ for (const javaScriptEnabled of [true, false]) {
     it("an unknown name goes as far as a known one with a wrong password", async () => {
       const page = await newPage(browser, server, { javaScriptEnabled });
       await signIn(page, "nobody-of-this-name", "whatever it is");
-      await page.locator("[role=alert], [aria-live]").filter({ hasText: /\S/ }).first().waitFor();
+      await refusal(page).waitFor();
       assert.equal(await me(page), 403);
       await page.context().close();
     });
@@ -119,7 +122,7 @@ for (const colorScheme of ["light", "dark"]) {
     await picture(page, `password-${colorScheme}`);
     await page.fill("[name=password]", "not the password");
     await submit(page);
-    await page.locator("[role=alert], [aria-live]").filter({ hasText: /\S/ }).first().waitFor();
+    await refusal(page).waitFor();
     await assertAccessible(page, "a refused password");
     await page.fill("[name=password]", PASSWORD);
     await submit(page);

@@ -45,7 +45,7 @@ def test_a_stage_names_the_binding_that_uses_it(api, flow, unique):
     stage = stages.stages_dummy_create(ak.DummyStageRequest(name=unique("dummy")))
     binding = bind(api, flow, stage)
     used_by = stages.stages_dummy_used_by_list(stage.pk)
-    assert binding.pk in [user.pk for user in used_by]
+    assert str(binding.pk) in [user.pk for user in used_by]
     assert ak.FlowsApi(api).flows_instances_retrieve(flow.slug).stages == [stage.pk]
 
 
@@ -94,11 +94,11 @@ def test_a_policy_leaves_a_stage_out(api, flow, unique, browser):
         ak.ExpressionPolicyRequest(name=unique("never"), expression="return len([1, 2]) > 2")
     )
     binding = policies.policies_bindings_create(
-        ak.PolicyBindingRequest(policy=policy.pk, target=guarded.pk, order=0)
+        ak.PolicyBindingRequest(policy=policy.pk, target=guarded.policybindingmodel_ptr_id, order=0)
     )
-    assert binding.pk in [user.pk for user in policies.policies_expression_used_by_list(policy.pk)]
+    assert str(binding.pk) in [user.pk for user in policies.policies_expression_used_by_list(policy.pk)]
     assert isinstance(browser.get(flow.slug), ak.DummyChallenge)
     end = browser.solve(flow.slug, ak.DummyChallengeResponseRequest())
     assert isinstance(end, ak.RedirectChallenge)
     policies.policies_expression_destroy(policy.pk)
-    assert policies.policies_bindings_list(target=guarded.pk).results == []
+    assert policies.policies_bindings_list(target=guarded.policybindingmodel_ptr_id).results == []

@@ -5,7 +5,7 @@ use authentik_client::apis::configuration::Configuration;
 use authentik_client::apis::{flows_api, policies_api, stages_api};
 use authentik_client::models::{
     ChallengeTypes, DenyStageRequest, DummyChallengeResponseRequest, DummyStageRequest, ExpressionPolicyRequest, Flow,
-    FlowChallengeResponseRequest, FlowDesignationEnum, FlowRequest, FlowStageBindingRequest,
+    FlowChallengeResponseRequest, FlowDesignationEnum, FlowRequest, FlowStageBinding, FlowStageBindingRequest,
     IdentificationChallengeResponseRequest, IdentificationStageRequest, PatchedDummyStageRequest, PatchedFlowRequest,
     PolicyBindingRequest, UsedByActionEnum, UserFieldsEnum,
 };
@@ -17,9 +17,9 @@ async fn new_flow(api: &Configuration, stem: &str) -> Result<Flow> {
     Ok(flows_api::flows_instances_create(api, request).await?)
 }
 
-async fn bind(api: &Configuration, flow: &Flow, stage: uuid::Uuid, order: i32) -> Result<uuid::Uuid> {
+async fn bind(api: &Configuration, flow: &Flow, stage: uuid::Uuid, order: i32) -> Result<FlowStageBinding> {
     let request = FlowStageBindingRequest::new(flow.pk, stage, order);
-    Ok(flows_api::flows_bindings_create(api, request).await?.pk)
+    Ok(flows_api::flows_bindings_create(api, request).await?)
 }
 
 fn answer_dummy() -> Option<FlowChallengeResponseRequest> {
@@ -55,7 +55,7 @@ async fn a_stage_names_the_bindings_that_use_it() -> Result<()> {
 
     let users = stages_api::stages_dummy_used_by_list(&api, &stage.pk.to_string()).await?;
     assert!(
-        users.iter().any(|user| user.pk == binding.to_string() && user.action == UsedByActionEnum::Cascade),
+        users.iter().any(|user| user.pk == binding.pk.to_string() && user.action == UsedByActionEnum::Cascade),
         "{users:?}"
     );
     let flow = flows_api::flows_instances_retrieve(&api, &flow.slug).await?;
@@ -148,7 +148,7 @@ async fn a_policy_bound_to_a_stage_decides_whether_it_is_shown() -> Result<()> {
     let expression = "return request.user.username == 'somebody-else'";
     let policy = ExpressionPolicyRequest::new(unique("never"), expression.into());
     let policy = policies_api::policies_expression_create(&api, policy).await?;
-    let mut binding = PolicyBindingRequest::new(guarded, 0);
+    let mut binding = PolicyBindingRequest::new(guarded.policybindingmodel_ptr_id, 0);
     binding.policy = Some(Some(policy.pk));
     let binding = policies_api::policies_bindings_create(&api, binding).await?;
     let used_by = policies_api::policies_expression_used_by_list(&api, &policy.pk.to_string()).await?;
