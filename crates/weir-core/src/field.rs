@@ -212,7 +212,7 @@ fn kind_of(schema: &Value) -> Kind {
                 format: text("x-kind").or_else(|| text("format")),
             },
         },
-        Some("array") => Kind::List(Box::new(schema.get("items").map_or(Kind::Any, |items| kind_of(items)))),
+        Some("array") => Kind::List(Box::new(schema.get("items").map_or(Kind::Any, kind_of))),
         Some("object") => Kind::Object,
         _ => Kind::Any,
     }
