@@ -387,7 +387,8 @@ impl<'a> Unit<'a> {
         let mut doc = object.doc.clone();
         match doc.get_mut(field) {
             Some(Value::Array(items)) if rule == OnDelete::Drop => {
-                items.retain(|v| v.as_str() != Some(pk) && v.to_string() != pk);
+                let number = pk.parse::<i64>().ok();
+                items.retain(|v| v.as_str() != Some(pk) && (number.is_none() || v.as_i64() != number));
             }
             Some(value) => *value = Value::Null,
             None => return Ok(()),
