@@ -1,6 +1,7 @@
 //! What the engine needs from the process.
 
 use crate::{planner::PlanCache, stage::StageKinds};
+use chrono::TimeDelta;
 use std::sync::Arc;
 use weir_crypto::pool::HashPool;
 use weir_policy::{PolicyKinds, expression::Expressions};
@@ -20,4 +21,6 @@ pub struct App {
     pub expressions: Arc<Expressions>,
     /// Plans without context.
     pub plans: Arc<PlanCache>,
+    /// Life of a session nobody signed in to (flows.md §12, `sessions.unauthenticated_age`).
+    pub anonymous_session_life: TimeDelta,
 }

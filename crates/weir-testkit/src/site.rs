@@ -85,6 +85,7 @@ impl TestSite {
             hashes: Arc::new(hashes),
             expressions: Arc::new(Expressions::new(pool)),
             plans,
+            anonymous_session_life: chrono::TimeDelta::days(1),
         };
         Self { app, clock, db, scripted }
     }

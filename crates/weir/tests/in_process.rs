@@ -1,4 +1,5 @@
 //! A whole server inside of a test's process.
+#![expect(clippy::unwrap_used, reason = "a test without its server has failed")]
 
 use std::{
     net::SocketAddr,

@@ -13,9 +13,6 @@ use weir_identity::{Account, accounts, reputation, session};
 use weir_resource::store;
 use weir_store::Durability;
 
-/// Life of a session nobody signed in to (flows.md §12, `sessions.unauthenticated_age`).
-pub const ANONYMOUS_LIFE: TimeDelta = TimeDelta::days(1);
-
 impl Executor<'_> {
     pub(super) async fn flush(mut self, reply: Reply) -> Result<Done, RunError> {
         let lasting = self.cx.unit.tx.is_writing() || !self.cx.events.is_empty() || !self.cx.effects.is_empty();
@@ -116,7 +113,7 @@ impl Executor<'_> {
                     key: &key,
                     data: Map::new(),
                     flow: Some(flow),
-                    expires: now + ANONYMOUS_LIFE,
+                    expires: now + self.cx.app.anonymous_session_life,
                     ip: &self.cx.request.client_ip,
                     user_agent: &self.cx.request.user_agent,
                 };

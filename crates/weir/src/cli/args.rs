@@ -150,7 +150,6 @@ const CONFIG: &str = "config";
 fn command() -> clap::Command {
     let command = clap::Command::new("weir")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("An identity provider in one program")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .arg(
@@ -162,7 +161,8 @@ fn command() -> clap::Command {
                 .help("Settings file [WEIR_CONFIG; default: weir.toml in the current folder, if there is one]"),
         )
         .args(settings().iter().filter(|setting| setting.has_flag()).map(flag));
-    Action::augment_subcommands(command)
+    // The text of the enum would replace this one.
+    Action::augment_subcommands(command).about("An identity provider in one program")
 }
 
 fn flag(setting: &'static Setting) -> Arg {

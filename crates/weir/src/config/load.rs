@@ -169,15 +169,15 @@ fn check(setting: &Setting, value: &Value, source: &Source) -> Result<(), Config
         _ => source.to_string(),
     };
     let refuse = |why: String| Err(ConfigError(format!("{name}: {why}")));
-    if let (Some(number), (least, most)) = (value.as_u64(), setting.range) {
-        if least.is_some_and(|least| number < least) || most.is_some_and(|most| number > most) {
-            let bounds = match (least, most) {
-                (Some(least), Some(most)) if least > 0 => format!("between {least} and {most}"),
-                (_, Some(most)) => format!("at most {most}"),
-                (least, None) => format!("at least {}", least.unwrap_or_default()),
-            };
-            return refuse(format!("{number} must be {bounds}"));
-        }
+    if let (Some(number), (least, most)) = (value.as_u64(), setting.range)
+        && (least.is_some_and(|least| number < least) || most.is_some_and(|most| number > most))
+    {
+        let bounds = match (least, most) {
+            (Some(least), Some(most)) if least > 0 => format!("between {least} and {most}"),
+            (_, Some(most)) => format!("at most {most}"),
+            (least, None) => format!("at least {}", least.unwrap_or_default()),
+        };
+        return refuse(format!("{number} must be {bounds}"));
     }
     if setting.file_of.is_some() {
         return if value.is_string() { Ok(()) } else { refuse("must be a text".to_owned()) };

@@ -19,10 +19,11 @@ pub use show::show;
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use chrono::TimeDelta;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use weir_core::Secret;
+use weir_core::{Secret, duration};
 use weir_http::HttpConfig;
 use weir_store::DatabaseUrl;
 
@@ -157,6 +158,12 @@ impl Config {
         format!("http://{}{}", local(address), self.http().prefix())
     }
 
+    /// Life of a session in which nobody has signed in.
+    pub fn anonymous_session_life(&self) -> TimeDelta {
+        // Checked when the settings were loaded.
+        duration::parse(&self.sessions.unauthenticated_age).unwrap_or(TimeDelta::days(1))
+    }
+
     /// What only shows when several values are looked at together.
     fn check(&self) -> Result<(), ConfigError> {
         self.database()?;
@@ -168,7 +175,7 @@ impl Config {
         if !path.starts_with('/') || !path.chars().all(is_plain) || path.contains("//") || path.contains("..") {
             return Err(ConfigError("web.path must be a path such as / or /login/".to_owned()));
         }
-        if weir_core::duration::parse(&self.sessions.unauthenticated_age).map_or(true, |life| life.num_seconds() < 60) {
+        if duration::parse(&self.sessions.unauthenticated_age).map_or(true, |life| life.num_seconds() < 60) {
             let text = "sessions.unauthenticated_age must be a span such as days=1, at least one minute";
             return Err(ConfigError(text.to_owned()));
         }

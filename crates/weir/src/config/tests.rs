@@ -105,8 +105,10 @@ fn texts_become_what_the_setting_is() {
 
 #[test]
 fn what_cannot_be_used_is_refused_by_name_in_one_line() {
-    let none: &[(&str, &str)] = &[];
-    let cases: &[(&str, &[(&str, &str)], &[(&str, &str)], &[&str])] = &[
+    type Pairs = &'static [(&'static str, &'static str)];
+    let none: Pairs = &[];
+    // File, environment, flags, and what the refusal names.
+    let cases: &[(&str, Pairs, Pairs, &[&str])] = &[
         ("lisen = \"x\"", none, none, &["weir.toml", "lisen", "did you mean listen?"]),
         ("[email]\nhots = \"x\"", none, none, &["email.hots", "did you mean email.host?"]),
         ("[nothing]\nat = \"all\"", none, none, &["unknown setting nothing"]),

@@ -93,6 +93,7 @@ impl Core {
             hashes: Arc::clone(&hashes),
             expressions,
             plans,
+            anonymous_session_life: config.anonymous_session_life(),
         };
         Ok(Arc::new(Self { site, engine: Arc::new(engine), hashes, blueprints }))
     }
