@@ -78,6 +78,9 @@ pub struct TableDef {
     pub links: &'static [Link],
     /// Condition that is always added, e.g. to hide internal rows; empty for none.
     pub only: &'static str,
+    /// Full-text index over the search fields (SQLite: an FTS5 table of trigrams with the key as row number); empty
+    /// for none.
+    pub search_index: &'static str,
 }
 
 /// Where objects of a resource live (architecture.md §2).

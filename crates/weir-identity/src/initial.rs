@@ -23,7 +23,7 @@ pub struct InitialPermissions {
 }
 
 const TABLE: TableDef =
-    TableDef { table: "identity_initial_permissions", pk: "id", pk_is_int: true, links: &[], only: "" };
+    TableDef { table: "identity_initial_permissions", pk: "id", pk_is_int: true, links: &[], only: "", search_index: "" };
 
 impl Resource for InitialPermissions {
     const MODEL: &'static str = "authentik_rbac.initialpermissions";

@@ -189,7 +189,7 @@ impl Unit<'_> {
         }
         visible_condition(kind, def, visible, &mut wheres);
         self.filter_conditions(kind, def, query, &mut wheres)?;
-        self.search_conditions(kind, query, &mut wheres);
+        self.search_conditions(kind, def, query, &mut wheres);
         let (where_sql, mut vals) = wheres.finish();
         let count_sql = format!("SELECT COUNT(*) AS n FROM {}{where_sql}", def.table);
         let row = self.tx.read_one(&count_sql, &vals).await.map_err(store)?;
@@ -273,11 +273,15 @@ impl Unit<'_> {
         Ok(())
     }
 
-    fn search_conditions(&self, kind: &ResourceType, query: &ListQuery, wheres: &mut Wheres) {
+    fn search_conditions(&self, kind: &ResourceType, def: &TableDef, query: &ListQuery, wheres: &mut Wheres) {
+        let dialect = self.site.db.dialect();
         for word in query.search_words() {
+            if let Some((sql, val)) = dialect.trigram_match(def.search_index, def.pk, &word) {
+                wheres.push(Condition::new(sql, vec![val]));
+                continue;
+            }
             let pattern = format!("%{}%", escape_like(&word));
-            let any: Vec<String> =
-                kind.search.iter().map(|f| self.site.db.dialect().like_ci(&table::column(f), "?")).collect();
+            let any: Vec<String> = kind.search.iter().map(|f| dialect.like_ci(&table::column(f), "?")).collect();
             let vals = vec![Val::from(pattern); any.len()];
             if !any.is_empty() {
                 wheres.push(Condition::new(format!("({})", any.join(" OR ")), vals));

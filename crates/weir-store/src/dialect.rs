@@ -41,7 +41,30 @@ impl Dialect {
 
     /// A migration's text for this database.
     pub(crate) fn render(self, sql: &str) -> String {
-        sql.replace("{{auto_id}}", self.auto_id()).replace("{{bytes}}", self.bytes()).replace("{{json}}", "TEXT")
+        let own = self.own_parts(sql);
+        own.replace("{{auto_id}}", self.auto_id()).replace("{{bytes}}", self.bytes()).replace("{{json}}", "TEXT")
+    }
+
+    /// Leaves out what stands between `{{only other}}` and `{{end}}`: what the databases cannot say alike.
+    fn own_parts(self, sql: &str) -> String {
+        let own = match self {
+            Self::Sqlite => "{{only sqlite}}",
+            Self::Postgres => "{{only postgres}}",
+        };
+        let mut kept = String::with_capacity(sql.len());
+        let mut skipping = false;
+        for line in sql.lines() {
+            match line.trim() {
+                "{{end}}" => skipping = false,
+                mark if mark.starts_with("{{only ") => skipping = mark != own,
+                _ if skipping => {}
+                _ => {
+                    kept.push_str(line);
+                    kept.push('\n');
+                }
+            }
+        }
+        kept
     }
 
     /// Pattern match without regard to case. `parameter` is a placeholder whose value went through [`escape_like`].
@@ -50,8 +73,20 @@ impl Dialect {
     pub fn like_ci(self, column: &str, parameter: &str) -> String {
         match self {
             Self::Sqlite => format!("{column} LIKE {parameter} ESCAPE '\\'"),
-            Self::Postgres => format!("{column} ILIKE {parameter} ESCAPE '\\'"),
+            // The backslash is the default escape; naming it would keep the trigram index from being used.
+            Self::Postgres => format!("{column} ILIKE {parameter}"),
         }
+    }
+
+    /// A condition that looks a word up in a full-text index of trigrams, with `?` for the value; none when there is no
+    /// index or the word is too short for it. PostgreSQL uses its index for pattern matches by itself.
+    #[must_use]
+    pub fn trigram_match(self, index: &str, key: &str, word: &str) -> Option<(String, Val)> {
+        if self == Self::Postgres || index.is_empty() || word.chars().count() < 3 {
+            return None;
+        }
+        let sql = format!("{key} IN (SELECT rowid FROM {index} WHERE {index} MATCH ?)");
+        Some((sql, Val::from(format!("\"{}\"", word.replace('"', "\"\"")))))
     }
 
     /// Equality without regard to case; an index over `lower(column)` serves it.

@@ -19,6 +19,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "documents", sql: include_str!("../migrations/0001_documents.sql") },
     Migration { version: 2, name: "identity", sql: include_str!("../migrations/0002_identity.sql") },
     Migration { version: 3, name: "tasks", sql: include_str!("../migrations/0003_tasks.sql") },
+    Migration { version: 4, name: "user_search", sql: include_str!("../migrations/0004_user_search.sql") },
 ];
 
 /// What has been applied and what is waiting.

@@ -53,6 +53,7 @@ const TABLE: TableDef = TableDef {
         Link { field: "roles", table: "identity_group_role", own: "group_id", other: "role_id", other_is_int: false },
     ],
     only: "",
+    search_index: "",
 };
 
 impl Resource for Group {

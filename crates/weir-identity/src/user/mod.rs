@@ -105,6 +105,7 @@ const TABLE: TableDef = TableDef {
         Link { field: "roles", table: "identity_user_role", own: "user_id", other: "role_id", other_is_int: false },
     ],
     only: "",
+    search_index: "identity_user_search",
 };
 
 impl Resource for User {
