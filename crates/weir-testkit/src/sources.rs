@@ -6,6 +6,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicI64, AtomicU64, Ordering},
 };
+use uuid::Uuid;
 use weir_core::{Clock, Random};
 
 /// A clock that stands still until it is told otherwise.
@@ -37,7 +38,7 @@ impl Clock for TestClock {
     }
 }
 
-/// The same sequence in every run.
+/// The same sequence in every run. Its UUIDs ascend, so that rows of one instant sort in the order they were made.
 #[derive(Debug)]
 pub struct TestRandom(AtomicU64);
 
@@ -55,5 +56,13 @@ impl Random for TestRandom {
             let block: [u8; 32] = Sha256::digest(number.to_le_bytes()).into();
             part.iter_mut().zip(block).for_each(|(to, from)| *to = from);
         }
+    }
+
+    fn uuid(&self) -> Uuid {
+        let number = self.0.fetch_add(1, Ordering::SeqCst);
+        let mut bytes: [u8; 16] = [0; 16];
+        // The upper six bytes are free of the bits that tell the version.
+        bytes.iter_mut().zip(number.to_be_bytes().into_iter().skip(2)).for_each(|(to, from)| *to = from);
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
 }

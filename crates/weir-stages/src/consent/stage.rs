@@ -96,7 +96,7 @@ impl Stage for Consent {
             ConsentMode::Expiring => Some(cx.now() + config.consent_expire_in.delta()),
             _ => None,
         };
-        // The epoch is read in this transaction, so that a lockdown in between wins (architecture.md §4).
+        // The epoch is read in this transaction, so that a lockdown in between wins.
         let sql = "INSERT INTO identity_consent (id, user_id, application_id, permissions, expiring, expires, security_epoch) \
                    SELECT $1, id, $2, $3, $4, $5, security_epoch FROM identity_user WHERE id = $6 AND is_active \
                    ON CONFLICT (user_id, application_id) DO UPDATE SET permissions = excluded.permissions, \

@@ -3,6 +3,8 @@
 mod challenge;
 mod config;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 pub use challenge::{DummyChallenge, DummyResponse};
 pub use config::DummyStage;

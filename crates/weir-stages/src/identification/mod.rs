@@ -3,6 +3,8 @@
 mod challenge;
 mod config;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 pub use challenge::{IdentificationChallenge, IdentificationResponse};
 pub use config::{IdentificationStage, UserField};

@@ -4,6 +4,8 @@ pub mod backends;
 mod challenge;
 mod config;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 pub use challenge::{PasswordChallenge, PasswordResponse};
 pub use config::{Backend, PasswordStage};

@@ -4,11 +4,15 @@ mod answer;
 mod challenge;
 mod config;
 mod hooks;
+mod preview;
 mod question;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 pub use challenge::{Choice, PromptChallenge, PromptResponse, StagePrompt};
 pub use config::{Prompt, PromptStage, PromptType};
 pub use hooks::hooks;
+pub use preview::preview;
 pub use question::{Asking, question};
 pub use stage::Ask;

@@ -1,4 +1,4 @@
-//! How flows end and how they are denied (flows.md §5, §6).
+//! How flows end and how they are denied.
 
 use super::{assert_denied, assert_end, component, site};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Walking through a plan (flows.md §3, §4).
+//! Walking through a plan.
 
 use super::{assert_denied, assert_end, component, error, site};
 use serde_json::json;

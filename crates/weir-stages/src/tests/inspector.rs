@@ -1,4 +1,4 @@
-//! What the inspector shows (flows.md §9), and the diagram (flows.md §8).
+//! What the inspector shows, and the diagram.
 
 use super::{assert_end, site};
 use serde_json::json;

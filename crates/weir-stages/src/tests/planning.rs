@@ -1,4 +1,4 @@
-//! Making plans (flows.md §2).
+//! Making plans.
 
 use super::{assert_denied, assert_end, component, site};
 use serde_json::{Value, json};

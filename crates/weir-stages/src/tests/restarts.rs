@@ -1,4 +1,4 @@
-//! What a refused answer does (flows.md §3).
+//! What a refused answer does.
 
 use super::{assert_denied, assert_end, component, error, site};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Links that lead into a flow (flows.md §7).
+//! Links that lead into a flow.
 
 use super::{assert_denied, assert_end, component, site};
 use chrono::TimeDelta;

@@ -3,6 +3,8 @@
 mod challenge;
 mod config;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 pub use challenge::{UserLoginChallenge, UserLoginResponse};
 pub use config::{GeoipBinding, NetworkBinding, UserLoginStage};

@@ -2,6 +2,8 @@
 
 mod config;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 pub use config::UserLogoutStage;
 pub use stage::UserLogout;

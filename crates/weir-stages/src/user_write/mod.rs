@@ -3,6 +3,8 @@
 mod apply;
 mod config;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 pub use config::{CreationMode, UserWriteStage};
 pub use stage::UserWrite;
