@@ -1,5 +1,5 @@
 //! Objects as blueprints: one flow with all it needs, or the whole configuration. Only what differs from the defaults
-//! is written, references by name instead of by key, secrets never (security.md S-SEC-1).
+//! is written, references by name instead of by key, secrets never.
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! Time and randomness as arguments (style.md, habit 1): production uses the system's, tests fix both.
+//! Time and randomness as arguments: production uses the system's, tests fix both.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

@@ -1,4 +1,4 @@
-//! Duration texts: `weeks=3;days=2;hours=1;minutes=2;seconds=3` (platform.md head, stages.md conventions).
+//! Duration texts: `weeks=3;days=2;hours=1;minutes=2;seconds=3`.
 
 use chrono::TimeDelta;
 

@@ -87,7 +87,7 @@ impl FieldErrors {
     }
 }
 
-/// Everything a request can end in besides success (flows.md §13, security.md S-IN-1).
+/// Everything a request can end in besides success.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// 400 with `{field: [texts]}`.

@@ -1,4 +1,4 @@
-//! The field table of a resource, read once from the derived schema (style.md §6).
+//! The field table of a resource, read once from the derived schema.
 
 use serde_json::Value;
 

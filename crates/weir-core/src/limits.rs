@@ -1,4 +1,4 @@
-//! Limits that hold everywhere (security.md S-IN); request limits are configuration of the server.
+//! Limits that hold everywhere; request limits are configuration of the server.
 
 /// Longest text accepted where the contract names no length, in characters.
 pub const TEXT_CHARS: usize = 65_536;

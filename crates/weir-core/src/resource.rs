@@ -1,4 +1,4 @@
-//! One definition of a resource, and the table every consumer reads (style.md §6).
+//! One definition of a resource, and the table every consumer reads.
 
 use crate::{
     Map,
@@ -83,7 +83,7 @@ pub struct TableDef {
     pub search_index: &'static str,
 }
 
-/// Where objects of a resource live (architecture.md §2).
+/// Where objects of a resource live.
 #[derive(Clone, Copy, Debug)]
 pub enum Backing {
     /// The document table, served from the snapshot.

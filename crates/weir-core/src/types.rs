@@ -84,7 +84,7 @@ impl<T: RefTarget> JsonSchema for Ref<T> {
     }
 }
 
-/// A value that is accepted but never given back: not in answers, events, logs or exports (security.md S-SEC-1).
+/// A value that is accepted but never given back: not in answers, events, logs or exports.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(pub String);
@@ -122,7 +122,7 @@ macro_rules! text_type {
 }
 
 text_type!(
-    /// Source of an expression (platform.md §2); checked when saved.
+    /// Source of an expression; checked when saved.
     Expression, {"type": "string", "x-kind": "expression", "minLength": 1}
 );
 text_type!(

@@ -1,4 +1,4 @@
-//! Masks what must not be stored, by key name (platform.md §4).
+//! Masks what must not be stored, by key name.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! The audit trail: cleansing, and the one way by which an event becomes a row (platform.md §4).
+//! The audit trail: cleansing, and the one way by which an event becomes a row.
 //! Must not decide who may read events, and knows no HTTP.
 
 mod cleanse;

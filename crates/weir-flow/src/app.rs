@@ -21,6 +21,6 @@ pub struct App {
     pub expressions: Arc<Expressions>,
     /// Plans without context.
     pub plans: Arc<PlanCache>,
-    /// Life of a session nobody signed in to (flows.md §12, `sessions.unauthenticated_age`).
+    /// Life of a session nobody signed in to.
     pub anonymous_session_life: TimeDelta,
 }

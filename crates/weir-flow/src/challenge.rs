@@ -1,4 +1,4 @@
-//! Challenges: what a stage asks, in the envelope of flows.md §4.
+//! Challenges: what a stage asks, in the envelope that all of them share.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Flows and the bindings of their stages (flows.md §1).
+//! Flows and the bindings of their stages.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ pub enum Layout {
     SidebarRightFrameBackground,
 }
 
-/// What a person meets whom the flow does not apply to (flows.md §6).
+/// What a person meets whom the flow does not apply to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the contract's words")]
@@ -61,7 +61,7 @@ pub enum DeniedAction {
     Continue,
 }
 
-/// Who may start a flow (flows.md §2).
+/// Who may start a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the contract's words")]

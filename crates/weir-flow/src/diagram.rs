@@ -1,4 +1,4 @@
-//! A flow as a Mermaid chart (flows.md §8).
+//! A flow as a Mermaid chart.
 
 use crate::{Flow, FlowAuthentication, planner};
 use std::fmt::Write as _;

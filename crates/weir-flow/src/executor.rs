@@ -1,4 +1,4 @@
-//! Walks a browser through a flow (flows.md §3–§7). The only code that changes the session.
+//! Walks a browser through a flow. The only code that changes the session.
 
 mod flush;
 mod steps;
@@ -142,7 +142,7 @@ impl<'a> Executor<'a> {
         self.flush(reply).await
     }
 
-    /// Stores a finished plan for this browser (`to_redirect` of flows.md §2).
+    /// Stores a finished plan for this browser.
     ///
     /// # Errors
     /// As [`Executor::run`].
@@ -193,7 +193,7 @@ impl<'a> Executor<'a> {
         Ok(self.present(input).await?)
     }
 
-    /// Takes the plan of a flow token in place of the session's (flows.md §7). Gives the reply when the link is refused.
+    /// Takes the plan of a flow token in place of the session's. Gives the reply when the link is refused.
     async fn restore(&mut self, key: &str) -> Result<Option<Reply>, ApiError> {
         let now = self.cx.now();
         let token = token::take_flow_token(&mut self.cx.unit.tx, key, now).await.map_err(store)?;
@@ -256,7 +256,7 @@ impl<'a> Executor<'a> {
         planner.plan(&mut planning, context).await
     }
 
-    /// The flow does not apply (flows.md §6).
+    /// The flow does not apply.
     async fn refuse(&mut self, message: &str) -> Result<Reply, ApiError> {
         self.note(Entry::Denied { message: Some(message.to_owned()) });
         self.outcome = Some("denied");
@@ -295,7 +295,7 @@ impl<'a> Executor<'a> {
         Ok(Reply::Challenge(Value::Object(map)))
     }
 
-    /// Nothing left to do (flows.md §5).
+    /// Nothing left to do.
     async fn finish(&mut self) -> Result<Reply, ApiError> {
         let wanted = self.state.plan.as_ref().and_then(|p| p.context.get(keys::REDIRECT));
         let next = self.state.query_parameter("next");
@@ -318,7 +318,7 @@ impl<'a> Executor<'a> {
         Ok(Reply::Challenge(challenge::redirect(&to, true)))
     }
 
-    /// Plans the flow anew (flows.md §3, restart).
+    /// Plans the flow anew.
     async fn restart(&mut self, keep_context: bool) -> Result<Reply, ApiError> {
         self.note(Entry::Restarted);
         self.state.restarts = self.state.restarts.saturating_add(1);

@@ -1,4 +1,4 @@
-//! What the inspector shows (flows.md §9): passed and planned stages, the context without secrets.
+//! What the inspector shows: passed and planned stages, the context without secrets.
 
 use crate::{FlowStageBinding, FlowState, PendingUser, Plan, StageRef, keys};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Every key of the plan context (stages.md §26): one line each, with producer and readers.
+//! Every key of the plan context: one line each, with producer and readers.
 //! Keys that expressions can see are part of the public interface and change only with a deprecation.
 
 use crate::context::{Key, PlanContext};

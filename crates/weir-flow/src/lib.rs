@@ -1,5 +1,5 @@
 //! The flow engine: a state machine over (flow, snapshot, session state, request, input) → (reply, effects, events).
-//! Knows no HTTP server and no SQL; stages return outcomes, only the executor touches the session (style.md §5).
+//! Knows no HTTP server and no SQL; stages return outcomes, only the executor touches the session.
 //!
 //! Start at [`executor::Executor::run`]; a stage kind implements [`stage::Stage`].
 

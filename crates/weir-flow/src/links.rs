@@ -72,7 +72,7 @@ pub fn find_flow(unit: &Unit<'_>, slug: &str) -> Option<(Uuid, Arc<Flow>)> {
 }
 
 /// The flow that serves a purpose here: the brand's (policies not asked), else the first of the designation by slug
-/// whose policies pass for the visitor (flows.md §8).
+/// whose policies pass for the visitor.
 ///
 /// # Errors
 /// Those of the store.
@@ -163,7 +163,7 @@ pub fn about(user: i64) -> PlanContext {
 }
 
 /// Path of a link by which a user gets back into their account: the brand's recovery flow, planned for nobody signed in, behind
-/// a flow token whose key stays the same when the link is renewed (flows.md §14).
+/// a flow token whose key stays the same when the link is renewed.
 ///
 /// # Errors
 /// 400 without a recovery flow, or when it does not apply.

@@ -1,4 +1,4 @@
-//! Makes plans (flows.md §2).
+//! Makes plans.
 
 use crate::{
     App, Flow, FlowAuthentication, FlowStageBinding, Marker, Plan, PlanContext, StageRef, Step, keys,
@@ -219,7 +219,7 @@ impl Planner<'_> {
     }
 
     /// Fills in the steps. False when policies had a say: they look at groups, addresses and the time, whose changes no
-    /// cache hears of (security.md S-FLOW-6).
+    /// cache hears of.
     async fn build(
         &self,
         cx: &mut Planning<'_, '_>,

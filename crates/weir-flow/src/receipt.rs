@@ -1,4 +1,4 @@
-//! The record of a run: what was decided, who was asked, what was refused (architecture.md §3). Holds no secrets.
+//! The record of a run: what was decided, who was asked, what was refused. Holds no secrets.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Where a flow may send a browser to (flows.md §5, security.md S-FLOW-10).
+//! Where a flow may send a browser to.
 
 /// Whether an address from a request stays on this site however a browser resolves it.
 pub fn is_local(next: &str) -> bool {

@@ -1,4 +1,4 @@
-//! The first run: the set-up flow ends in a stage without a row that records that set-up happened (flows.md §8).
+//! The first run: the set-up flow ends in a stage without a row that records that set-up happened.
 
 use crate::{
     App, Flow, FlowAuthentication, NotApplicable, Outcome, Plan, PlanContext, Reject, Stage, StageCx, Step, View, keys,

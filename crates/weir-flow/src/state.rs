@@ -15,7 +15,7 @@ pub struct FlowState {
     pub query: Option<String>,
     /// The record of the run.
     pub receipt: Option<Receipt>,
-    /// Restarts since a stage last asked something; bounded (security.md S-FLOW-11).
+    /// Restarts since a stage last asked something; bounded.
     pub restarts: u8,
 }
 
@@ -25,7 +25,7 @@ impl FlowState {
     /// Restarts in a row, without anything to answer in between, after which a flow gives up.
     pub const RESTARTS: u8 = 5;
 
-    /// Reads the column; anything unreadable counts as nothing (security.md §14).
+    /// Reads the column; anything unreadable counts as nothing.
     pub fn read(text: Option<&str>) -> Self {
         let Some(text) = text else { return Self::default() };
         let state: Self = serde_json::from_str(text).unwrap_or_else(|error| {

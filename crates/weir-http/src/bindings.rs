@@ -1,4 +1,4 @@
-//! Sessions bound to a network or a place end when the client moves (stages.md §5).
+//! Sessions bound to a network or a place end when the client moves.
 
 use crate::{AppState, Caller, Incoming};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Request bodies: size, time, depth; JSON, forms and uploads (security.md S-IN).
+//! Request bodies: size, time, depth; JSON, forms and uploads.
 
 use crate::{HttpConfig, Incoming};
 use axum::{

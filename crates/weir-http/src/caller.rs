@@ -1,4 +1,4 @@
-//! Who calls: an API token, a browser session (perhaps acting as somebody else), or nobody (flows.md §12, §13).
+//! Who calls: an API token, a browser session (perhaps acting as somebody else), or nobody.
 
 use crate::{AppState, Incoming, bindings, session};
 use serde_json::Value;
@@ -119,7 +119,7 @@ impl Caller {
         }
     }
 
-    /// Headers of an outpost count only with the token of an outpost's account (security.md S-HTTP-6).
+    /// Headers of an outpost count only with the token of an outpost's account.
     async fn accept_outpost(&mut self, app: &AppState, request: &Incoming) -> Result<(), ApiError> {
         let Some(key) = request.header("x-authentik-outpost-token") else { return Ok(()) };
         let found = token::authenticate(&app.site.db, key, &[Intent::Api], app.site.clock.now()).await;

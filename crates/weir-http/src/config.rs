@@ -1,4 +1,4 @@
-//! Limits and trust of the HTTP side (security.md S-IN-2, S-HTTP).
+//! Limits and trust of the HTTP side.
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};

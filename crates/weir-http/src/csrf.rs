@@ -1,4 +1,4 @@
-//! Forged requests (security.md S-SESS-3): whoever comes with the session cookie and wants to change something must show
+//! Forged requests: whoever comes with the session cookie and wants to change something must show
 //! a token made for that session, and must come from a page of this host.
 
 use crate::{AppState, Caller, Incoming, Via, error, session};

@@ -3,7 +3,7 @@
 //! A request goes [`edge`] (id, client address, panics, metrics) → [`api`] (find the operation, resolve the caller,
 //! check CSRF, then the operation's own permission rule) → a handler: generic ones over resource definitions in [`rest`],
 //! the others one file per area in [`routes`]. No handler is reachable without a rule ([`Access`]), and the order is
-//! always authenticate, authorize, load, validate, act (security.md S-AUTHZ-2). Must not hold rules about objects: those
+//! always authenticate, authorize, load, validate, act. Must not hold rules about objects: those
 //! live with their definitions and hooks.
 //!
 //! Start at [`router`].

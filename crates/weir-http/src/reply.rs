@@ -64,7 +64,7 @@ impl Reply {
         self.with(header::SET_COOKIE, cookie)
     }
 
-    /// As the web framework's answer; private, never stored, never sniffed (security.md S-OUT-2).
+    /// As the web framework's answer; private, never stored, never sniffed.
     pub fn into_response(self) -> http::Response<Body> {
         let (content_type, bytes) = match self.content {
             Some((kind, bytes)) => (Some(kind), bytes),

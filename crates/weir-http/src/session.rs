@@ -1,4 +1,4 @@
-//! The session cookie (flows.md §12): a signed statement of which only the session key is trusted.
+//! The session cookie: a signed statement of which only the session key is trusted.
 
 use crate::{AppState, Incoming};
 use serde::{Deserialize, Serialize};

@@ -16,7 +16,7 @@ use weir_resource::{Site, Stored, Unit};
 /// Links into flows, made for another user or for the caller; they need the planner.
 #[async_trait]
 pub trait FlowLinks: Send + Sync {
-    /// The absolute recovery link for a user (flows.md §14), with its token written in this unit.
+    /// The absolute recovery link for a user, with its token written in this unit.
     ///
     /// # Errors
     /// 400 under `non_field_errors` when there is no flow or it does not apply.
@@ -48,7 +48,7 @@ pub trait FlowLinks: Send + Sync {
     async fn switch(&self, call: &Call, add: bool, user: Option<i64>) -> Result<Reply, ApiError>;
 }
 
-/// Runs one policy to try it (flows.md §10); also what is kept of results.
+/// Runs one policy to try it; also what is kept of results.
 #[async_trait]
 pub trait PolicyTests: Send + Sync {
     /// `{passing, messages, log_messages}` for this user and context, without events.
@@ -62,7 +62,7 @@ pub trait PolicyTests: Send + Sync {
     fn clear(&self);
 }
 
-/// Blueprints beyond their seven operations (flows.md §15).
+/// Blueprints beyond their seven operations.
 #[async_trait]
 pub trait Blueprints: Send + Sync {
     /// The contract's `BlueprintFile` for each file found.

@@ -1,4 +1,4 @@
-//! Users as rows: look-ups by every identifier, password hashes, the security epoch (architecture.md §4).
+//! Users as rows: look-ups by every identifier, password hashes, the security epoch.
 //!
 //! Fields that clients may write go through [`Unit`] and the [`User`](crate::User) definition; see [`create`] and
 //! [`update`].

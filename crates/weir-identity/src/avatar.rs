@@ -1,4 +1,4 @@
-//! Avatars (platform.md §6). The modes of the setting `avatars` are tried in order; the first that gives something wins.
+//! Avatars. The modes of the setting `avatars` are tried in order; the first that gives something wins.
 //!
 //! `gravatar` is passed over: it would tell a third party who signs in where, and asking it would put a remote call
 //! into every answer that shows a user. Addresses with placeholders are given out without asking their host first.

@@ -1,4 +1,4 @@
-//! The accounts of a new installation (flows.md §16). What an administrator changes or deletes later stays so.
+//! The accounts of a new installation. What an administrator changes or deletes later stays so.
 
 use crate::{Group, Role, User, accounts, kind, permission, token};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Brands: how a domain looks and which flows it uses (flows.md §11).
+//! Brands: how a domain looks and which flows it uses.
 
 use crate::kind;
 use async_trait::async_trait;

@@ -1,6 +1,6 @@
 //! Who people are and what they may do: users, groups, roles, permissions, tokens, sessions, brands, reputation.
 //! Knows no HTTP and no flow; whatever lets somebody act as a user is minted here, in a transaction that reads the
-//! user's row (architecture.md §4).
+//! user's row.
 //!
 //! Start at [`Account`] and [`Grants`]; the resource definitions are [`User`], [`Group`], [`Role`], [`Token`],
 //! [`AuthenticatedSession`], [`Brand`] and [`InitialPermissions`].

@@ -1,4 +1,4 @@
-//! Reputation of usernames and addresses (platform.md §1): better with each log-in, worse with each failure.
+//! Reputation of usernames and addresses: better with each log-in, worse with each failure.
 
 use crate::Reader;
 use chrono::{DateTime, TimeDelta, Utc};

@@ -13,7 +13,7 @@ fn thirty() -> u32 {
     30
 }
 
-/// Binds a policy, a group or a user to a target (flows.md §1).
+/// Binds a policy, a group or a user to a target.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyBinding {
     /// The policy to ask.

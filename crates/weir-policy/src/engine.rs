@@ -1,4 +1,4 @@
-//! Combines the bindings of a target into one answer (flows.md §10).
+//! Combines the bindings of a target into one answer.
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,5 @@
-//! Policies: bindings, the engine that combines their results, the kinds, and the expression environment
-//! (flows.md §10, platform.md §1–§2). Knows no HTTP server and no flow.
+//! Policies: bindings, the engine that combines their results, the kinds, and the expression environment. Knows no HTTP
+//! server and no flow.
 //!
 //! Start at [`engine::Engine`]. Results are not kept from request to request: asking is cheap, and a kept result could
 //! outlive a change of what it came from.

@@ -1,4 +1,4 @@
-//! Tries one policy out (flows.md §10, `POST /policies/all/<pk>/test/`).
+//! Tries one policy out.
 
 use crate::{PolicyCx, PolicyFailure, PolicyKinds, PolicyRequest, RequestInfo, engine};
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Lists: filters, search, ordering and pages over documents in memory and over tables in SQL (flows.md §13).
+//! Lists: filters, search, ordering and pages over documents in memory and over tables in SQL.
 
 use crate::{Condition, Snapshot, Stored, Unit, store, table};
 use serde_json::{Value, json};

@@ -17,7 +17,7 @@ impl Executor<'_> {
     pub(super) async fn flush(mut self, reply: Reply) -> Result<Done, RunError> {
         let lasting = self.cx.unit.tx.is_writing() || !self.cx.events.is_empty() || !self.cx.effects.is_empty();
         if !lasting && self.outcome.is_none() {
-            // Progress inside an unfinished flow may be lost with the power (architecture.md §2).
+            // Progress inside an unfinished flow may be lost with the power.
             self.cx.unit.tx.set_durability(Durability::Relaxed);
         }
         self.write_events().await?;

@@ -1,4 +1,4 @@
-//! Flows over HTTP: the executor's API, the pages of a flow, and the small addresses around them (flows.md §3, §8).
+//! Flows over HTTP: the executor's API, the pages of a flow, and the small addresses around them.
 //! Everything that happens in a flow happens in `weir-flow`; here a request becomes its input and its reply an answer.
 
 mod api;

@@ -1,6 +1,6 @@
-//! The seven operations of every resource type, over its definition (style.md §6).
+//! The seven operations of every resource type, over its definition.
 //!
-//! Rules of platform.md §5: who has no right on a kind at all gets 403; an object the caller may not see answers like
+//! Who has no right on a kind at all gets 403; an object the caller may not see answers like
 //! one that does not exist; a visible one that may not be changed answers 403.
 
 pub(crate) mod read;

@@ -6,7 +6,7 @@ use weir_core::{ApiError, Map, ResourceType, validate::Mode};
 use weir_identity::initial;
 use weir_resource::{Stored, Unit};
 
-/// Kinds that anybody may create for themselves; the owner is then forced (platform.md §5).
+/// Kinds that anybody may create for themselves; the owner is then forced.
 const OPEN_CREATE: [&str; 1] = ["authentik_core.token"];
 
 pub(super) async fn create(mut call: Call, kind: &'static ResourceType) -> Result<Reply, ApiError> {

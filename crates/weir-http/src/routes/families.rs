@@ -220,7 +220,7 @@ struct TestBody {
     context: Map,
 }
 
-/// Trying a policy runs its code, so it takes the right to change it (security.md S-AUTHZ-7).
+/// Trying a policy runs its code, so it takes the right to change it.
 async fn test(mut call: Call) -> Result<Reply, ApiError> {
     allow(&call, call.target()?, "change")?;
     let object = call.object().await?;

@@ -112,7 +112,7 @@ fn merge(stored: &Settings, body: &Map, patch: bool) -> Result<Map, ApiError> {
     Ok(merged)
 }
 
-/// Links end up in every page, so they must lead to pages (security.md S-OUT-3).
+/// Links end up in every page, so they must lead to pages.
 fn check_footer_links(links: Option<&Value>, errors: &mut FieldErrors) {
     let good = |link: &Value| {
         let href = link.get("href").unwrap_or(&Value::Null);

@@ -1,4 +1,4 @@
-//! Actions on one user: passwords, recovery, impersonation, lockdown (flows.md §14).
+//! Actions on one user: passwords, recovery, impersonation, lockdown.
 
 use crate::{Access, Call, Reply, Route, call, session};
 use chrono::{DateTime, Utc};
@@ -39,7 +39,7 @@ async fn target(call: &Call) -> Result<Account, ApiError> {
     accounts::find(&call.app.site.db, id).await.map_err(store)?.ok_or_else(ApiError::not_found)
 }
 
-/// Whoever gets into another account gets its rights, so they must hold them already (security.md S-AUTHZ-4).
+/// Whoever gets into another account gets its rights, so they must hold them already.
 async fn check_rights(call: &Call, target: &Account) -> Result<(), ApiError> {
     if call.grants.superuser || call.user()?.id == target.id {
         return Ok(());

@@ -1,5 +1,5 @@
 //! Nobody gives away more than they have: whoever puts users into groups, groups under parents, or roles on either,
-//! must hold everything that comes with it (security.md S-AUTHZ-4).
+//! must hold everything that comes with it.
 
 use super::Grants;
 use crate::{Reader, reader::marks};

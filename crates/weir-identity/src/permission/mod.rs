@@ -1,5 +1,5 @@
-//! Permissions (platform.md §5): what a user may do, the names that exist, giving and taking them, and the rule that
-//! nobody gives away more than they have (security.md S-AUTHZ-4).
+//! Permissions: what a user may do, the names that exist, giving and taking them, and the rule that
+//! nobody gives away more than they have.
 
 mod assign;
 mod conferring;

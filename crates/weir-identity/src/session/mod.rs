@@ -1,4 +1,4 @@
-//! Browser sessions (flows.md §12): one row each, addressed by the digest of the key in the cookie.
+//! Browser sessions: one row each, addressed by the digest of the key in the cookie.
 //!
 //! Every change is one conditional statement, so a request in flight can neither bring a deleted session back nor
 //! overwrite what another request of the same session did to the plan.

@@ -1,4 +1,4 @@
-//! Keys of links that lead into a flow (flows.md §7): each carries a plan, belongs to one user and one flow.
+//! Keys of links that lead into a flow: each carries a plan, belongs to one user and one flow.
 
 use super::Intent;
 use crate::{accounts, digest};

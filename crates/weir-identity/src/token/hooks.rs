@@ -1,4 +1,4 @@
-//! Rules of tokens that clients make (platform.md §6), and the columns clients do not see.
+//! Rules of tokens that clients make, and the columns clients do not see.
 
 use super::Intent;
 use crate::{Account, Grants, User, accounts, digest, kind, membership, permission};
@@ -161,7 +161,7 @@ impl Hooks for TokenHooks {
             return Vec::new();
         }
         let length = usize::try_from(site.snapshot().settings.default_token_length).unwrap_or(60);
-        // A setting below the least of security.md S-SEC-2 is not followed: 22 characters are 130 bits.
+        // A setting below the least is not followed: 22 characters are 130 bits.
         let key = site.random.text(length.clamp(22, 1024));
         vec![
             ("key_digest", digest(&key).into()),

@@ -1,4 +1,4 @@
-//! Waits a while and answers what it is told to, for trying out timeouts and modes (flows.md §10).
+//! Waits a while and answers what it is told to, for trying out timeouts and modes.
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! The environment of expressions (platform.md §2): variables, helpers, and objects of the site, answered by the host
+//! The environment of expressions: variables, helpers, and objects of the site, answered by the host
 //! while the interpreter waits in its worker process.
 //!
 //! Objects are for reading: an expression changes the plan's context, and otherwise nothing of the site. Start at

@@ -1,4 +1,4 @@
-//! Policies that run an expression (platform.md §2).
+//! Policies that run an expression.
 
 #[cfg(test)]
 mod tests;

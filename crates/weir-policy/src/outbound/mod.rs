@@ -1,4 +1,4 @@
-//! Calls to other servers (security.md §10): http and https only, also after redirects; addresses that belong to the
+//! Calls to other servers: http and https only, also after redirects; addresses that belong to the
 //! machine or its cloud are refused; everything is bounded.
 
 mod addresses;
