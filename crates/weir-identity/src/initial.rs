@@ -22,8 +22,14 @@ pub struct InitialPermissions {
     pub permissions: Vec<i64>,
 }
 
-const TABLE: TableDef =
-    TableDef { table: "identity_initial_permissions", pk: "id", pk_is_int: true, links: &[], only: "", search_index: "" };
+const TABLE: TableDef = TableDef {
+    table: "identity_initial_permissions",
+    pk: "id",
+    pk_is_int: true,
+    links: &[],
+    only: "",
+    search_index: "",
+};
 
 impl Resource for InitialPermissions {
     const MODEL: &'static str = "authentik_rbac.initialpermissions";

@@ -32,7 +32,8 @@ pub struct ReputationScore {
 
 impl UuidKeyed for ReputationScore {}
 
-const TABLE: TableDef = TableDef { table: "reputation", pk: "id", pk_is_int: false, links: &[], only: "", search_index: "" };
+const TABLE: TableDef =
+    TableDef { table: "reputation", pk: "id", pk_is_int: false, links: &[], only: "", search_index: "" };
 
 impl Resource for ReputationScore {
     const MODEL: &'static str = "authentik_policies_reputation.reputation";

@@ -26,7 +26,8 @@ pub struct Role {
 
 impl UuidKeyed for Role {}
 
-const TABLE: TableDef = TableDef { table: "identity_role", pk: "id", pk_is_int: false, links: &[], only: "", search_index: "" };
+const TABLE: TableDef =
+    TableDef { table: "identity_role", pk: "id", pk_is_int: false, links: &[], only: "", search_index: "" };
 
 impl Resource for Role {
     const MODEL: &'static str = "authentik_rbac.role";

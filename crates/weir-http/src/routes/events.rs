@@ -92,7 +92,8 @@ fn unset() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH
 }
 
-const TABLE: TableDef = TableDef { table: "audit_event", pk: "id", pk_is_int: false, links: &[], only: "", search_index: "" };
+const TABLE: TableDef =
+    TableDef { table: "audit_event", pk: "id", pk_is_int: false, links: &[], only: "", search_index: "" };
 
 impl Resource for Event {
     const MODEL: &'static str = "authentik_events.event";

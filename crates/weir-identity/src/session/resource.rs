@@ -33,8 +33,14 @@ pub struct AuthenticatedSession {
 
 impl UuidKeyed for AuthenticatedSession {}
 
-const TABLE: TableDef =
-    TableDef { table: "identity_session", pk: "uuid", pk_is_int: false, links: &[], only: "\"user\" IS NOT NULL", search_index: "" };
+const TABLE: TableDef = TableDef {
+    table: "identity_session",
+    pk: "uuid",
+    pk_is_int: false,
+    links: &[],
+    only: "\"user\" IS NOT NULL",
+    search_index: "",
+};
 
 impl Resource for AuthenticatedSession {
     const MODEL: &'static str = "authentik_core.authenticatedsession";

@@ -90,7 +90,8 @@ impl RefTarget for Token {
     type Pk = Uuid;
 }
 
-const TABLE: TableDef = TableDef { table: "identity_token", pk: "id", pk_is_int: false, links: &[], only: "", search_index: "" };
+const TABLE: TableDef =
+    TableDef { table: "identity_token", pk: "id", pk_is_int: false, links: &[], only: "", search_index: "" };
 
 impl Resource for Token {
     const MODEL: &'static str = "authentik_core.token";
