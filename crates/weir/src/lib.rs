@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod config;
 pub mod logging;
+pub mod otel;
 pub mod server;
 
 pub use config::Config;

@@ -11,14 +11,15 @@ use super::{
 };
 use crate::{
     config::Config,
+    otel::Exporter,
     server::{self, Core, Options},
 };
 
 /// Runs a command that works with the database.
-pub fn run(action: Action, config: Config) -> Result<()> {
+pub fn run(action: Action, config: Config, traces: Option<Exporter>) -> Result<()> {
     block_on(async move {
         match action {
-            Action::Serve => server::serve(&config).await,
+            Action::Serve => server::serve(&config, traces).await,
             Action::Migrate => migrate(&config).await,
             Action::Openapi { yaml } => openapi(&config, yaml).await,
             Action::User(action) => {

@@ -61,12 +61,12 @@ fn run() -> Result<()> {
     if let Action::Healthcheck = &asked.action {
         return healthcheck::run(&loaded.config);
     }
-    logging::start(&loaded.config)?;
+    let traces = logging::start(&loaded.config)?;
     logging::log_panics();
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    commands::run(asked.action, loaded.config)
+    commands::run(asked.action, loaded.config, traces)
 }
 
 fn load(asked: &Asked) -> Result<Loaded> {

@@ -252,10 +252,10 @@ impl Default for Cache {
     }
 }
 
-/// OpenTelemetry; only in builds with the feature `otel`.
+/// OpenTelemetry.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Otel {
-    /// OTLP address to send traces to.
+    /// Collector that takes traces as OTLP over HTTP, as in `http://collector:4318`; none are sent without it.
     pub endpoint: Option<String>,
 }

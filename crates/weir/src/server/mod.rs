@@ -7,6 +7,7 @@ mod blueprints;
 mod core;
 mod jobs;
 mod policies;
+mod routes;
 pub mod setup;
 mod signals;
 #[cfg(test)]
@@ -31,7 +32,10 @@ use weir_pages::Pages;
 use weir_resource::Site;
 use weir_store::{Db, DbSettings};
 
-use crate::config::{Config, ConfigError};
+use crate::{
+    config::{Config, ConfigError},
+    otel::Exporter,
+};
 use signals::Signals;
 
 /// A service manager kills after thirty seconds; the database is closed in order before that.
@@ -176,7 +180,7 @@ fn http_with(config: &Config, core: &Core, metrics: Metrics) -> Result<Arc<AppSt
         policies: Arc::new(policies::Trials { engine: Arc::clone(&core.engine) }),
         blueprints: Arc::clone(&core.blueprints) as Arc<dyn weir_http::state::Blueprints>,
         metrics,
-        routes: flow::routes(&core.engine),
+        routes: routes::routes(&core.engine),
     })
 }
 
@@ -184,8 +188,10 @@ fn http_with(config: &Config, core: &Core, metrics: Metrics) -> Result<Arc<AppSt
 ///
 /// # Errors
 /// When the start fails, or the HTTP side does.
-pub async fn serve(config: &Config) -> Result<()> {
+pub async fn serve(config: &Config, traces: Option<Exporter>) -> Result<()> {
     let mut signals = Signals::listen()?;
+    let (end, ended) = watch::channel(());
+    let traces = traces.map(|traces| tokio::spawn(traces.run(until_gone(ended))));
     let running = tokio::select! {
         started = start(config, Options::production()?) => started?,
         // What had been begun is rolled back, as after a crash.
@@ -204,5 +210,16 @@ pub async fn serve(config: &Config) -> Result<()> {
         tracing::warn!("stopped at once by a second signal");
         std::process::exit(1);
     });
-    running.stop().await
+    let stopped = running.stop().await;
+    drop(end);
+    if let Some(traces) = traces {
+        // The last ones tell how the end went; they are not worth a late exit.
+        let _ = timeout(Duration::from_secs(1), traces).await;
+    }
+    stopped
+}
+
+/// Resolves when the sender is gone.
+async fn until_gone(mut sender: watch::Receiver<()>) {
+    while sender.changed().await.is_ok() {}
 }
