@@ -1,4 +1,4 @@
-//! Asks whether an application may have what it wants (stages.md §8).
+//! Asks whether an application may have what it wants.
 
 mod challenge;
 mod config;

@@ -1,4 +1,4 @@
-//! Refuses whoever arrives here (stages.md §9).
+//! Refuses whoever arrives here.
 
 mod config;
 mod stage;

@@ -1,4 +1,4 @@
-//! Shows its name and takes any answer; for trying flows out (stages.md §10).
+//! Shows its name and takes any answer; for trying flows out.
 
 mod challenge;
 mod config;

@@ -1,4 +1,4 @@
-//! Asks who somebody is (stages.md §1).
+//! Asks who somebody is.
 
 mod challenge;
 mod config;

@@ -1,4 +1,4 @@
-//! Proves who somebody is by a password (stages.md §2).
+//! Proves who somebody is by a password.
 
 pub mod backends;
 mod challenge;

@@ -1,4 +1,4 @@
-//! Asks the questions of an administrator's choice (stages.md §3).
+//! Asks the questions of an administrator's choice.
 
 mod answer;
 mod challenge;

@@ -9,7 +9,7 @@ use weir_identity::Account;
 use weir_policy::{PolicyCx, RequestInfo};
 use weir_resource::Unit;
 
-/// The challenge of a page with this one question, without `flow_info` (stages.md §3). It runs the body's expressions, so
+/// The challenge of a page with this one question, without `flow_info`. It runs the body's expressions, so
 /// the caller needs the right to write prompts. `name` is not looked at.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Sends the browser to an address or into another flow (stages.md §11).
+//! Sends the browser to an address or into another flow.
 
 mod config;
 mod stage;

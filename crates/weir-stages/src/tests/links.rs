@@ -1,4 +1,4 @@
-//! Ways into a flow beside its page (flows.md §8, §14).
+//! Ways into a flow beside its page.
 
 use super::{assert_end, site};
 use chrono::TimeDelta;

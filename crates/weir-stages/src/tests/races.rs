@@ -1,4 +1,4 @@
-//! Several requests of one session at the same time (security.md S-FLOW-5, S-CONC-1).
+//! Several requests of one session at the same time.
 
 use super::{component, site};
 use futures_util::future::join_all;

@@ -1,4 +1,4 @@
-//! The first run (flows.md §8, `/setup`).
+//! The first run.
 
 use super::{assert_end, component};
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! Starts the signed-in session (stages.md §5).
+//! Starts the signed-in session.
 
 mod challenge;
 mod config;

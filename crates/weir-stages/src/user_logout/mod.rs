@@ -1,4 +1,4 @@
-//! Ends the session (stages.md §6).
+//! Ends the session.
 
 mod config;
 mod stage;

@@ -1,4 +1,4 @@
-//! Writes what prompts collected to a user (stages.md §4).
+//! Writes what prompts collected to a user.
 
 mod apply;
 mod config;

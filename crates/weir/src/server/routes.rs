@@ -13,7 +13,7 @@ pub fn routes(engine: &Arc<App>) -> Vec<Route> {
     let engine = Arc::clone(engine);
     routes.push(Route::new(
         "stages_prompt_prompts_preview_create",
-        // Trying an expression needs the right to write it (security.md S-AUTHZ-7).
+        // Trying an expression needs the right to write it.
         Access::Global("authentik_stages_prompt.change_prompt"),
         move |call| {
             let engine = Arc::clone(&engine);
