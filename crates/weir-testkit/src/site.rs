@@ -7,6 +7,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use std::{
+    path::PathBuf,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -16,7 +17,7 @@ use weir_crypto::{HashCost, HashPool, Password, Salt};
 use weir_expression::{Pool, PoolSettings};
 use weir_flow::{App, Flow, FlowStageBinding, StageKinds, planner::PlanCache};
 use weir_identity::{Account, Group, User, accounts};
-use weir_policy::{PolicyBinding, PolicyKinds, RequestInfo, expression::Expressions};
+use weir_policy::{PolicyBinding, RequestInfo, expression::Expressions};
 use weir_resource::{Actor, HookSet, Settings, Site, SiteParts, Stored, Unit};
 use weir_store::test_support::{TestDb, test_db};
 
@@ -28,13 +29,13 @@ pub struct Wiring {
     pub hooks: fn(&mut HookSet),
     /// Kinds of stages.
     pub stages: StageKinds,
-    /// Kinds of policies beside the scripted one.
-    pub policies: PolicyKinds,
+    /// Runs expressions, when there is one ([`TestSite::worker`]); otherwise every expression fails.
+    pub worker: Option<PathBuf>,
 }
 
 impl Default for Wiring {
     fn default() -> Self {
-        Self { resources: Vec::new(), hooks: |_| (), stages: StageKinds::default(), policies: PolicyKinds::default() }
+        Self { resources: Vec::new(), hooks: |_| (), stages: StageKinds::default(), worker: None }
     }
 }
 
@@ -61,10 +62,15 @@ impl TestSite {
         let mut hooks = HookSet::default();
         weir_identity::hooks(&mut hooks);
         weir_flow::resources::hooks(&mut hooks, Arc::clone(&plans));
+        let has_worker = wiring.worker.is_some();
+        let program = wiring.worker.unwrap_or_else(|| "/nonexistent/worker".into());
+        let expressions = Arc::new(Expressions::new(Pool::new(PoolSettings::new(program, Vec::<String>::new()))));
+        weir_policy::hooks(&mut hooks, has_worker.then(|| Arc::clone(&expressions)));
         (wiring.hooks)(&mut hooks);
         let mut resources = weir_identity::resources();
         resources.extend(weir_flow::resources::resources());
-        resources.extend([ResourceType::of::<PolicyBinding>(), ResourceType::of::<ScriptedPolicy>()]);
+        resources.extend(weir_policy::resources());
+        resources.push(ResourceType::of::<ScriptedPolicy>());
         resources.extend(wiring.resources);
         let parts = SiteParts {
             db: db.db(),
@@ -76,18 +82,30 @@ impl TestSite {
         let site = Site::open(parts).await.unwrap();
         let scripted = Scripted::default();
         let hashes = HashPool::with_cost(1, 256, Duration::from_secs(30), HashCost::CHEAP).unwrap();
-        // A program that ends at once: whoever needs expressions runs against a real worker.
-        let pool = Pool::new(PoolSettings::new("false", Vec::<String>::new()));
         let app = App {
             site,
-            policies: wiring.policies.with(scripted.clone()),
+            policies: weir_policy::kinds(Arc::clone(&expressions)).with(scripted.clone()),
             stages: wiring.stages,
             hashes: Arc::new(hashes),
-            expressions: Arc::new(Expressions::new(pool)),
+            expressions,
             plans,
             anonymous_session_life: chrono::TimeDelta::days(1),
         };
         Self { app, clock, db, scripted }
+    }
+
+    /// The program that runs expressions: named by the environment, else beside the test's own.
+    ///
+    /// # Panics
+    /// When it is not built.
+    pub fn worker() -> PathBuf {
+        if let Ok(path) = std::env::var("WEIR_EXPRESSION_WORKER") {
+            return path.into();
+        }
+        let own = std::env::current_exe().unwrap();
+        let path = own.ancestors().nth(2).unwrap().join("weir-expression-worker");
+        assert!(path.exists(), "build it first: cargo build -p weir-expression-worker --ignore-rust-version");
+        path
     }
 
     /// The instant of the clock.

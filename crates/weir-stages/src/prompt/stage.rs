@@ -8,7 +8,7 @@ use uuid::Uuid;
 use weir_core::{FieldErrors, Map, Resource};
 use weir_flow::{Outcome, Reject, Stage, StageCx, View, keys};
 use weir_identity::{Account, accounts};
-use weir_policy::{PolicyCx, PolicyRequest, engine};
+use weir_policy::{PolicyCx, PolicyFailure, PolicyRequest, engine};
 
 /// The kind.
 pub struct Ask;
@@ -88,7 +88,7 @@ impl Ask {
                 }
                 Err(error) => {
                     refused = true;
-                    messages.push(error.to_string());
+                    messages.extend(PolicyFailure::messages(&error));
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 mod endings;
 mod execution;
+mod expressions;
 mod inspector;
 mod links;
 mod planning;
@@ -17,6 +18,17 @@ use weir_testkit::{TestSite, Wiring};
 pub(crate) async fn site() -> TestSite {
     let wiring =
         Wiring { resources: crate::resources(), hooks: crate::hooks, stages: crate::kinds(), ..Wiring::default() };
+    TestSite::new(wiring).await
+}
+
+/// The same with a worker that runs expressions.
+pub(crate) async fn site_with_worker() -> TestSite {
+    let wiring = Wiring {
+        resources: crate::resources(),
+        hooks: crate::hooks,
+        stages: crate::kinds(),
+        worker: Some(TestSite::worker()),
+    };
     TestSite::new(wiring).await
 }
 
