@@ -27,7 +27,7 @@ const WAITING: usize = 4096;
 const BATCH: usize = 256;
 /// How long a span waits for others.
 const LINGER: Duration = Duration::from_secs(2);
-/// Longest delivery, and longest farewell.
+/// Longest delivery.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Log lines kept with one span.
 const EVENTS: usize = 64;
@@ -66,8 +66,8 @@ impl Exporter {
     /// Delivers until `end` resolves, then what is left.
     pub async fn run(mut self, end: impl Future<Output = ()> + Send) {
         tokio::pin!(end);
-        let mut is_lost = false;
-        loop {
+        let (mut is_lost, mut is_over) = (false, false);
+        while !is_over {
             let first = tokio::select! {
                 first = self.finished.recv() => first,
                 () = &mut end => None,
@@ -75,13 +75,14 @@ impl Exporter {
             let Some(first) = first else { break };
             let mut batch = vec![first];
             let deadline = Instant::now() + LINGER;
-            while batch.len() < BATCH {
-                let next = tokio::select! {
-                    next = timeout_at(deadline, self.finished.recv()) => next,
-                    () = &mut end => break,
-                };
-                let Ok(Some(next)) = next else { break };
-                batch.push(next);
+            while batch.len() < BATCH && !is_over {
+                tokio::select! {
+                    next = timeout_at(deadline, self.finished.recv()) => match next {
+                        Ok(Some(next)) => batch.push(next),
+                        Ok(None) | Err(_) => break,
+                    },
+                    () = &mut end => is_over = true,
+                }
             }
             self.deliver(batch, &mut is_lost).await;
         }
@@ -105,18 +106,17 @@ impl Exporter {
         }]});
         let sent = self.client.post(self.url.clone()).json(&body).send().await;
         match sent.and_then(reqwest::Response::error_for_status) {
-            Ok(_) if *is_lost => tracing::info!("traces are delivered again"),
-            Err(error) if !*is_lost => {
-                // The address may hold a credential.
-                let error = error.without_url();
-                tracing::warn!(error = %error, "traces cannot be delivered and are lost");
-                *is_lost = true;
-                return;
+            Ok(_) if *is_lost => {
+                *is_lost = false;
+                tracing::info!("traces are delivered again");
             }
-            Err(_) => return,
-            Ok(_) => {}
+            Err(error) if !*is_lost => {
+                *is_lost = true;
+                // The address may hold a credential.
+                tracing::warn!(error = %error.without_url(), "traces cannot be delivered and are lost");
+            }
+            Ok(_) | Err(_) => {}
         }
-        *is_lost = false;
     }
 }
 
