@@ -23,4 +23,13 @@ pub struct App {
     pub plans: Arc<PlanCache>,
     /// Life of a session nobody signed in to.
     pub anonymous_session_life: TimeDelta,
+    /// What comes before every path of the site: empty, or `/` and a name.
+    pub prefix: String,
+}
+
+impl App {
+    /// Path of a flow's page.
+    pub fn flow_page(&self, slug: &str, query: &str) -> String {
+        format!("{}{}", self.prefix, crate::redirect::flow_page(slug, query))
+    }
 }

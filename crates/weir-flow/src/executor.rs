@@ -147,6 +147,8 @@ impl<'a> Executor<'a> {
     /// # Errors
     /// As [`Executor::run`].
     pub async fn adopt(mut self, plan: Plan, query: Option<String>) -> Result<Done, RunError> {
+        let now = self.cx.now();
+        self.receipt = Receipt::new(self.cx.app.site.random.uuid(), self.cx.flow_id, &self.cx.flow.slug.0, now);
         self.state.history.clear();
         self.state.plan = Some(plan);
         self.state.query = query;
@@ -264,7 +266,7 @@ impl<'a> Executor<'a> {
         let target = match (self.cx.flow.denied_action, next) {
             (DeniedAction::Message, _) | (DeniedAction::MessageContinue, None) => None,
             (_, Some(next)) => Some(next),
-            (DeniedAction::Continue, None) => Some("/".to_owned()),
+            (DeniedAction::Continue, None) => Some(self.start()),
         };
         let reply = match target {
             Some(to) => Reply::Challenge(challenge::redirect(&to, false)),
@@ -305,7 +307,7 @@ impl<'a> Executor<'a> {
                 let local = redirect::is_local(&next);
                 (next, local)
             }
-            (None, None) => ("/".to_owned(), true),
+            (None, None) => (self.start(), true),
         };
         self.note(Entry::Finished);
         self.outcome = Some("finished");
@@ -316,6 +318,11 @@ impl<'a> Executor<'a> {
         }
         self.state.cancel();
         Ok(Reply::Challenge(challenge::redirect(&to, true)))
+    }
+
+    /// The site's start page.
+    fn start(&self) -> String {
+        format!("{}/", self.cx.app.prefix)
     }
 
     /// Plans the flow anew.
@@ -396,13 +403,11 @@ fn merged(mut restored: PlanContext, running: PlanContext) -> PlanContext {
 
 /// What the page around a challenge looks like (contract schema `ContextualFlowInfo`).
 fn flow_info(cx: &StageCx<'_>, app: &str, user: &str, next: Option<String>) -> Value {
-    let cancel = match next {
-        Some(next) => {
-            let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
-            format!("/flows/-/cancel/?next={next}")
-        }
-        None => "/flows/-/cancel/".to_owned(),
-    };
+    let mut cancel = format!("{}/flows/-/cancel/", cx.app.prefix);
+    if let Some(next) = next {
+        cancel.push_str("?next=");
+        cancel.extend(url::form_urlencoded::byte_serialize(next.as_bytes()));
+    }
     let (background, themed) = background(&cx.unit.snapshot, &cx.flow, cx.request.brand);
     json!({
         "title": redirect::title(&cx.flow.title, app, user),

@@ -7,7 +7,6 @@ use crate::{
     keys::PendingUser,
     planner::{Planning, ask, summary},
     receipt::Receipt,
-    redirect,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -205,6 +204,6 @@ pub async fn recovery_link(
     };
     let minted = token::mint_flow_token(&mut unit.tx, &*app.site.random, app.site.clock.now(), &new).await;
     let key = minted.map_err(store)?.ok_or_else(ApiError::not_found)?;
-    let page = redirect::flow_page(&flow.slug.0, &format!("flow_token={key}"));
+    let page = app.flow_page(&flow.slug.0, &format!("flow_token={key}"));
     Ok(page)
 }

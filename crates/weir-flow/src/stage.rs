@@ -24,7 +24,8 @@ use weir_store::StoreError;
 pub enum Outcome {
     /// Passed: on to the next step.
     Next,
-    /// Refused for good: the plan is cancelled and the message shown (`Unknown error` without one).
+    /// Refused for good: the plan is cancelled and the message shown (`Unknown error` without one). What the stage wrote is
+    /// undone; what must last, like a count of failures, is written by an answer that ends in [`Reject::Invalid`].
     Deny(Option<String>),
     /// Send the browser there; the plan stays as it is.
     Redirect(String),

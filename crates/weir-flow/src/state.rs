@@ -2,6 +2,7 @@
 
 use crate::{plan::Plan, receipt::Receipt};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The flow column of a session row.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -59,6 +60,7 @@ impl FlowState {
         }
         let mut passed = plan.clone();
         passed.context = passed.context.without_secrets();
+        passed.context.0.values_mut().for_each(shorten);
         self.history.push(passed);
     }
 
@@ -66,5 +68,21 @@ impl FlowState {
     pub fn cancel(&mut self) {
         self.plan = None;
         self.query = None;
+        self.restarts = 0;
+    }
+}
+
+/// Longest text of the history, bytes: uploads would otherwise be kept once for each later stage.
+const LONGEST: usize = 2048;
+
+fn shorten(value: &mut Value) {
+    match value {
+        Value::String(text) if text.len() > LONGEST => {
+            text.truncate(text.floor_char_boundary(LONGEST));
+            text.push('…');
+        }
+        Value::Array(items) => items.iter_mut().for_each(shorten),
+        Value::Object(map) => map.values_mut().for_each(shorten),
+        _ => {}
     }
 }

@@ -31,11 +31,19 @@ pub struct Wiring {
     pub stages: StageKinds,
     /// Runs expressions, when there is one ([`TestSite::worker`]); otherwise every expression fails.
     pub worker: Option<PathBuf>,
+    /// What comes before every path of the site.
+    pub prefix: String,
 }
 
 impl Default for Wiring {
     fn default() -> Self {
-        Self { resources: Vec::new(), hooks: |_| (), stages: StageKinds::default(), worker: None }
+        Self {
+            resources: Vec::new(),
+            hooks: |_| (),
+            stages: StageKinds::default(),
+            worker: None,
+            prefix: String::new(),
+        }
     }
 }
 
@@ -90,6 +98,7 @@ impl TestSite {
             expressions,
             plans,
             anonymous_session_life: chrono::TimeDelta::days(1),
+            prefix: wiring.prefix,
         };
         Self { app, clock, db, scripted }
     }

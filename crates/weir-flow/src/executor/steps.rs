@@ -229,7 +229,7 @@ impl Executor<'_> {
 
     fn switch(&mut self, plan: Plan) -> Reply {
         let slug = self.cx.unit.snapshot.find(plan.flow).map(|o| o.text("slug").to_owned()).unwrap_or_default();
-        let to = crate::redirect::flow_page(&slug, self.state.query.as_deref().unwrap_or_default());
+        let to = self.cx.app.flow_page(&slug, self.state.query.as_deref().unwrap_or_default());
         self.note(Entry::Switched { flow: slug });
         self.outcome = Some("switched");
         self.state.plan = Some(plan);

@@ -6,9 +6,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use weir_core::{FieldErrors, Ref, Resource};
 use weir_events::action;
-use weir_flow::{
-    Designation, Flow, Outcome, PendingUser, Reject, Stage, StageCx, View, keys, redirect::flow_page, stage::Effect,
-};
+use weir_flow::{Designation, Flow, Outcome, PendingUser, Reject, Stage, StageCx, View, keys, stage::Effect};
 use weir_identity::{Account, accounts};
 use weir_policy::PolicyBinding;
 
@@ -32,7 +30,7 @@ impl Identification {
             query.push('=');
             query.extend(form_encode(value));
         }
-        Some(flow_page(&flow.slug.0, &query))
+        Some(cx.app.flow_page(&flow.slug.0, &query))
     }
 
     /// A hint is enough when nothing else is asked and no policy wants to look at the binding.

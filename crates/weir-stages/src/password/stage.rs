@@ -7,7 +7,6 @@ use weir_core::{FieldErrors, Resource};
 use weir_events::action;
 use weir_flow::{
     Flow, Outcome, PendingUser, Reject, Stage, StageCx, View, keys,
-    redirect::flow_page,
     stage::{Effect, Person},
 };
 use weir_identity::brand::Brand;
@@ -28,7 +27,7 @@ impl Password {
     fn recovery_url(cx: &StageCx<'_>) -> Option<String> {
         let brand = cx.unit.snapshot.get::<Brand>(cx.request.brand?)?;
         let flow = cx.unit.snapshot.get::<Flow>(brand.flow_recovery.as_ref()?.uuid())?;
-        Some(format!("{}{}", cx.request.base_url(), flow_page(&flow.slug.0, "")))
+        Some(format!("{}{}", cx.request.base_url(), cx.app.flow_page(&flow.slug.0, "")))
     }
 }
 

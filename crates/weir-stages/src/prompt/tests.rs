@@ -51,10 +51,11 @@ const TIME: (&str, &str) = (
 const NO_CHOICE: (&str, &str) = ("\"z\" is not a valid choice.", "invalid_choice");
 
 type Refusal = (&'static str, &'static str);
+type Row = (&'static str, bool, Option<Value>, Result<Option<Value>, Refusal>);
 
 /// Type, required, the answer (none: the key is missing) and what becomes of it.
-fn table() -> Vec<(&'static str, bool, Option<Value>, Result<Option<Value>, Refusal>)> {
-    let mut rows: Vec<(&'static str, bool, Option<Value>, Result<Option<Value>, Refusal>)> = Vec::new();
+fn table() -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
     let texts =
         ["text", "text_area", "username", "email", "password", "ak-locale", "date", "date-time", "number", "file"];
     for kind in texts {

@@ -23,6 +23,29 @@ async fn a_finished_flow_leads_to_a_local_next_or_to_the_start() {
 }
 
 #[tokio::test]
+async fn a_site_below_a_path_names_that_path_in_all_addresses_it_makes() {
+    let wiring = weir_testkit::Wiring {
+        resources: crate::resources(),
+        hooks: crate::hooks,
+        stages: crate::kinds(),
+        prefix: "/auth".to_owned(),
+        ..Default::default()
+    };
+    let site = weir_testkit::TestSite::new(wiring).await;
+    let flow = site.flow("f", "authentication", json!({})).await;
+    let enroll = site.flow("enroll", "enrollment", json!({"denied_action": "continue"})).await;
+    site.guard(enroll, "no", json!({"passing": false}), json!({})).await;
+    let fields = json!({"user_fields": ["username"], "enrollment_flow": enroll});
+    site.step(flow, 0, "identification", "id", fields).await;
+    let mut browser = site.browser();
+    let shown = browser.get("f", "").await;
+    assert_eq!(shown["enroll_url"], "/auth/if/flow/enroll/");
+    assert_eq!(shown["flow_info"]["cancel_url"], "/auth/flows/-/cancel/");
+    assert_end(&browser.post("f", "", json!({"uid_field": "x"})).await, "/auth/");
+    assert_eq!(browser.get("enroll", "").await["to"], "/auth/");
+}
+
+#[tokio::test]
 async fn a_next_that_a_browser_would_take_elsewhere_is_refused() {
     let site = site().await;
     let flow = site.flow("f", "authentication", json!({})).await;

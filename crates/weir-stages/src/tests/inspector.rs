@@ -64,6 +64,25 @@ async fn the_inspector_shows_users_and_no_secrets_and_none_are_kept_in_the_histo
 }
 
 #[tokio::test]
+async fn the_history_keeps_no_uploads() {
+    let site = site().await;
+    let flow = site.flow("f", "authentication", json!({})).await;
+    for (order, name) in [(0, "a"), (1, "b")] {
+        site.step(flow, order, "dummy", name, json!({})).await;
+    }
+    let mut browser = site.browser();
+    browser.get("f", "").await;
+    browser.set_context(json!({"prompt_data": {"picture": "ü".repeat(100_000), "name": "short"}})).await;
+    browser.post("f", "", json!({})).await;
+    let state = browser.state().await;
+    let kept = &state.history[0].context.0["prompt_data"];
+    assert_eq!(kept["name"], "short");
+    assert!(kept["picture"].as_str().is_some_and(|text| text.len() < 3000 && text.ends_with('…')));
+    let running = &state.plan.unwrap().context.0["prompt_data"]["picture"];
+    assert_eq!(running.as_str().map(str::len), Some(200_000), "the running plan has it all");
+}
+
+#[tokio::test]
 async fn stages_without_a_row_are_shown_too() {
     let site = site().await;
     let flow = site.flow("f", "authentication", json!({})).await;

@@ -28,6 +28,7 @@ pub(crate) async fn site_with_worker() -> TestSite {
         hooks: crate::hooks,
         stages: crate::kinds(),
         worker: Some(TestSite::worker()),
+        ..Wiring::default()
     };
     TestSite::new(wiring).await
 }

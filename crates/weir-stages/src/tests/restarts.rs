@@ -103,7 +103,11 @@ async fn a_denial_by_a_stage_honours_the_action_and_cannot_loop() {
     let loops = site.flow("g", "authentication", json!({})).await;
     let (_, binding) = site.step(loops, 0, "deny", "never", json!({})).await;
     site.change(BINDING, binding, json!({"invalid_response_action": "restart"})).await;
-    assert_denied(&site.browser().get("g", "").await, "Unknown error");
+    let mut browser = site.browser();
+    for _ in 0..2 {
+        assert_denied(&browser.get("g", "").await, "Unknown error");
+        assert_eq!(browser.state().await.restarts, 0, "the next visit begins anew");
+    }
 }
 
 #[tokio::test]

@@ -95,7 +95,10 @@ pub async fn recovery_link(
     let page = links::recovery_link(&core.engine, &mut unit, &request, &account, expires, true).await;
     let page = page.map_err(refusal).context("no link; `weir user set-password` works without a flow")?;
     unit.commit().await.map_err(refusal)?;
-    print(&format!("{}{page}", base.trim_end_matches('/')))
+    let base = base.trim_end_matches('/');
+    // The page's path begins with the prefix, and so may the address people know.
+    let base = base.strip_suffix(core.engine.prefix.as_str()).unwrap_or(base);
+    print(&format!("{base}{page}"))
 }
 
 async fn find(core: &Core, username: &str) -> Result<Account> {

@@ -94,6 +94,7 @@ impl Core {
             expressions,
             plans,
             anonymous_session_life: config.anonymous_session_life(),
+            prefix: config.http().prefix(),
         };
         Ok(Arc::new(Self { site, engine: Arc::new(engine), hashes, blueprints }))
     }
