@@ -68,31 +68,31 @@ impl Exporter {
         tokio::pin!(end);
         let (mut is_lost, mut is_over) = (false, false);
         while !is_over {
-            let first = tokio::select! {
-                first = self.finished.recv() => first,
-                () = &mut end => None,
-            };
-            let Some(first) = first else { break };
-            let mut batch = vec![first];
-            let deadline = Instant::now() + LINGER;
+            let mut batch = Vec::new();
+            let mut deadline = None;
             while batch.len() < BATCH && !is_over {
+                let wait = deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
                 tokio::select! {
-                    next = timeout_at(deadline, self.finished.recv()) => match next {
-                        Ok(Some(next)) => batch.push(next),
-                        Ok(None) | Err(_) => break,
+                    next = timeout_at(wait, self.finished.recv()) => match next {
+                        Ok(Some(next)) => {
+                            batch.push(next);
+                            deadline.get_or_insert_with(|| Instant::now() + LINGER);
+                        }
+                        Ok(None) => is_over = true,
+                        Err(_) => break,
                     },
                     () = &mut end => is_over = true,
                 }
             }
-            self.deliver(batch, &mut is_lost).await;
-        }
-        self.finished.close();
-        let mut rest = Vec::new();
-        while let Ok(span) = self.finished.try_recv() {
-            rest.push(span);
-        }
-        if !rest.is_empty() {
-            self.deliver(rest, &mut is_lost).await;
+            if is_over {
+                self.finished.close();
+                while let Ok(span) = self.finished.try_recv() {
+                    batch.push(span);
+                }
+            }
+            if !batch.is_empty() {
+                self.deliver(batch, &mut is_lost).await;
+            }
         }
     }
 

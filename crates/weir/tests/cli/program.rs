@@ -63,12 +63,17 @@ impl Place {
 
     /// Starts a server here and waits until it is ready.
     pub fn serve(&self, environment: &[(&str, &str)]) -> Served {
+        self.serve_at("/-/health/ready/", environment)
+    }
+
+    /// The same with the health page elsewhere.
+    pub fn serve_at(&self, health: &str, environment: &[(&str, &str)]) -> Served {
         let address = free_address();
         let mut command = self.command(&["serve"]);
         command.env("WEIR_LISTEN", address.to_string()).envs(environment.iter().copied());
         command.stdout(Stdio::piped()).stderr(fs::File::create(self.folder.join("log")).unwrap());
         let mut served = Served { child: command.spawn().unwrap(), address, log: self.folder.join("log") };
-        served.wait_until_ready();
+        served.wait_until_ready(health);
         served
     }
 }
@@ -87,9 +92,9 @@ pub struct Served {
 }
 
 impl Served {
-    fn wait_until_ready(&mut self) {
+    fn wait_until_ready(&mut self, health: &str) {
         let begun = Instant::now();
-        while self.get("/-/health/ready/").is_none_or(|(status, _)| status != 200) {
+        while self.get(health).is_none_or(|(status, _)| status != 200) {
             let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none() && begun.elapsed() < PATIENCE, "not ready ({ended:?}):\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
@@ -120,6 +125,10 @@ impl Served {
     pub fn printed(&mut self, part: &str) -> String {
         let lines = BufReader::new(self.child.stdout.take().unwrap()).lines();
         lines.map(|line| line.unwrap()).find(|line| line.contains(part)).unwrap()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Waits for the end; the exit code and how long it took.

@@ -101,3 +101,59 @@ fn a_killed_server_starts_again() {
     drop(place.serve(&[("WEIR_BOOTSTRAP_PASSWORD", "Correct-horse-1")]));
     place.serve(&[]).stop();
 }
+
+#[test]
+fn a_recovery_link_works_at_the_address_it_was_made_for() {
+    let place = Place::new();
+    place.serve(&[("WEIR_BOOTSTRAP_PASSWORD", "Correct-horse-1")]).stop();
+    let none = place.run(&["user", "recovery-link", "akadmin"]);
+    assert_eq!(none.code, Some(2), "{}", none.err);
+    assert!(none.err.contains("set-password") && none.err.contains("No recovery flow"), "{}", none.err);
+    let blueprint = "version: 1\nentries:\n- model: authentik_flows.flow\n  id: flow\n  identifiers: {slug: way-back}\n  \
+        attrs: {name: Way back, title: T, designation: recovery}\n- model: authentik_stages_dummy.dummystage\n  id: stage\n  \
+        identifiers: {name: hello}\n- model: authentik_flows.flowstagebinding\n  identifiers: {target: !KeyOf flow, stage: \
+        !KeyOf stage, order: 0}\n- model: authentik_brands.brand\n  identifiers: {domain: authentik-default}\n  attrs: \
+        {flow_recovery: !KeyOf flow}\n";
+    let applied = place.run_with(&["blueprint", "apply", "-"], &[], blueprint);
+    assert_eq!(applied.code, Some(0), "{}", applied.err);
+    let made = place.run(&["user", "recovery-link", "akadmin", "--url", "https://id.example.test/"]);
+    let path = made.out.trim().strip_prefix("https://id.example.test").unwrap_or_else(|| panic!("{made:?}"));
+    assert!(path.starts_with("/if/flow/way-back/?flow_token="), "{path}");
+    let server = place.serve(&[]);
+    let (status, answer) = server.get(path).unwrap();
+    assert!(status == 200 || status == 302, "{answer}");
+    server.stop();
+}
+
+#[test]
+fn everything_moves_under_the_prefix() {
+    let place = Place::new();
+    let prefix = [("WEIR_WEB__PATH", "/id/")];
+    let mut server = place.serve_at("/id/-/health/ready/", &prefix);
+    let arguments = ["healthcheck", "--listen", &server.address.to_string(), "--web-path", "/id/"];
+    assert_eq!(place.run(&arguments).code, Some(0));
+    let link = server.printed("/id/setup?token=");
+    let path = link.trim().split_once(&server.address.to_string()).map(|(_, path)| path.to_owned()).unwrap();
+    let (_, answer) = server.get(&path).unwrap();
+    assert!(answer.to_lowercase().contains("location: /id/if/flow/initial-setup/"), "{answer}");
+    server.stop();
+}
+
+#[test]
+fn a_second_signal_ends_a_server_that_still_waits_for_a_request() {
+    let place = Place::new();
+    let mut server = place.serve(&[("WEIR_BOOTSTRAP_PASSWORD", "Correct-horse-1")]);
+    let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+    let head = "POST /api/v3/flows/executor/default-authentication-flow/ HTTP/1.1\r\nHost: x\r\n\
+                Content-Type: application/json\r\nContent-Length: 10\r\n\r\n";
+    std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
+    // The request must have reached its handler before the first signal.
+    std::thread::sleep(Duration::from_millis(300));
+    server.signal("-TERM");
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(server.is_running(), "it waits for the request:\n{}", server.log());
+    server.signal("-TERM");
+    let (code, took) = server.wait();
+    assert_eq!(code, Some(1), "{}", server.log());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
