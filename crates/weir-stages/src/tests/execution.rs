@@ -324,3 +324,30 @@ async fn errors_stand_beside_their_field_and_the_challenge_is_made_anew() {
     let fourth = browser.post("f", "", json!({"token": ""})).await;
     assert_eq!(error(&fourth, "token"), ("This field may not be blank.", "blank"));
 }
+
+#[tokio::test]
+async fn an_anonymous_session_ends_and_a_visit_begins_anew() {
+    let site = site().await;
+    let flow = site.flow("f", "authentication", json!({})).await;
+    site.step(flow, 0, "dummy", "a", json!({})).await;
+    site.step(flow, 1, "dummy", "b", json!({})).await;
+    let mut browser = site.browser();
+    assert_eq!(browser.post("f", "", json!({})).await["name"], "b");
+    site.clock.advance(site.app.anonymous_session_life - chrono::TimeDelta::seconds(1));
+    assert_eq!(browser.get("f", "").await["name"], "b");
+    let old = browser.key.clone();
+    site.clock.advance(chrono::TimeDelta::seconds(1));
+    assert_eq!(browser.get("f", "").await["name"], "a");
+    assert_ne!(browser.key, old);
+}
+
+#[tokio::test]
+async fn a_key_that_the_client_chose_is_never_adopted() {
+    let site = site().await;
+    let flow = site.flow("f", "authentication", json!({})).await;
+    site.step(flow, 0, "dummy", "a", json!({})).await;
+    let mut browser = site.browser();
+    browser.key = Some("chosen by an attacker".to_owned());
+    browser.get("f", "").await;
+    assert_ne!(browser.key.as_deref(), Some("chosen by an attacker"));
+}

@@ -3,7 +3,9 @@
 use super::{component, site};
 use futures_util::future::join_all;
 use serde_json::json;
+use weir_core::validate::Mode;
 use weir_flow::executor::{Input, Reply, RunError};
+use weir_identity::{accounts, session};
 use weir_testkit::{Browser, TestSite, map};
 
 /// Stages of the flow: more than the answers of any test.
@@ -101,7 +103,7 @@ async fn a_request_in_flight_does_not_bring_a_deleted_session_back() {
     let mut browser = ready(&site).await;
     let (_, row) = browser.who().await;
     let mut unit = site.unit();
-    weir_identity::session::log_out(&mut unit.tx, &row.unwrap().digest).await.unwrap();
+    session::log_out(&mut unit.tx, &row.unwrap().digest).await.unwrap();
     unit.commit().await.unwrap();
     let old = browser.key.clone();
     let shown = browser.post("f", "", json!({})).await;
@@ -127,4 +129,37 @@ async fn parallel_wrong_passwords_of_one_session_are_all_counted() {
     let answered = done.iter().filter(|d| d.is_ok()).count();
     let attempts = &browser.context().await["weir/stages/password/attempts"][stage.to_string()];
     assert_eq!(attempts.as_u64(), Some(answered as u64), "an answer that did not count told nothing");
+}
+
+#[tokio::test]
+async fn a_lockdown_wins_against_log_ins_in_flight() {
+    let site = site().await;
+    let ann = site.user("ann", "").await;
+    let flow = site.flow("f", "authentication", json!({})).await;
+    site.step(flow, 0, "dummy", "a", json!({})).await;
+    site.step(flow, 1, "user_login", "login", json!({})).await;
+    let mut browsers: Vec<_> = (0..12).map(|_| site.browser()).collect();
+    for browser in &mut browsers {
+        browser.get("f", "").await;
+        browser.set_context(json!({"pending_user": {"pk": ann}})).await;
+        assert_eq!(browser.step("f", "", answer()).await.unwrap(), Reply::ToSelf);
+    }
+    let (early, late) = browsers.split_at_mut(4);
+    join_all(early.iter_mut().map(|b| b.get("f", ""))).await;
+    let lockdown = async {
+        let mut unit = site.unit();
+        accounts::lock(&mut unit.tx, ann).await.unwrap();
+        let users = site.app.site.registry.find("authentik_core.user").unwrap();
+        unit.update(users, &ann.to_string(), &map(json!({"is_active": false})), Mode::Patch).await.unwrap();
+        accounts::advance_epoch(&mut unit.tx, ann).await.unwrap();
+        session::delete_of_user(&mut unit.tx, ann, None).await.unwrap();
+        unit.commit().await.unwrap();
+    };
+    let (shown, ()) = tokio::join!(join_all(late.iter_mut().map(|b| b.get("f", ""))), lockdown);
+    assert!(shown.iter().all(|c| ["xak-flow-redirect", "ak-stage-access-denied"].contains(&component(c))));
+    site.change_user(ann, json!({"is_active": true})).await;
+    assert_eq!(site.sessions(ann).await, 0);
+    for browser in early.iter().chain(late.iter()) {
+        assert_eq!(browser.username().await, None, "nothing made before the lockdown lives after it");
+    }
 }
