@@ -15,3 +15,10 @@ fn secrets_are_masked_by_key_at_every_depth_and_results_stay_readable() {
     assert_eq!(cleansed["auth_method"], "password");
     assert_eq!(cleansed["auth_method_args"], json!({"token": MASK, "known_device": true}));
 }
+
+#[test]
+fn which_secret_was_read_stays_readable() {
+    let token = json!({"app": "authentik_core", "model_name": "token", "pk": "1", "name": "ci"});
+    assert_eq!(cleanse(json!({"secret": token.clone()}))["secret"], token);
+    assert_eq!(cleanse(json!({"secret": {"name": "x", "value": "y"}}))["secret"], MASK);
+}
