@@ -1,5 +1,6 @@
 //! The field table of a resource, read once from the derived schema.
 
+use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::Value;
 
 /// What happens to the referring object when the target is deleted.
@@ -142,6 +143,28 @@ impl Field {
             reference,
         }
     }
+}
+
+/// The schema that a type derives, with everything it refers to in place.
+pub(crate) fn schema_of<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<T>().to_value()
+}
+
+/// The field table of an object schema.
+pub(crate) fn table(schema: &Value) -> Vec<Field> {
+    let required: Vec<&str> = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .map(|list| list.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default();
+    let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+    properties.map(|(name, schema)| Field::from_schema(name, schema, required.contains(&name.as_str()))).collect()
+}
+
+/// The field table of a plain body or answer, for errors field by field.
+pub fn fields_of<T: JsonSchema>() -> Vec<Field> {
+    table(&schema_of::<T>())
 }
 
 /// Removes the null alternative that `Option` adds.

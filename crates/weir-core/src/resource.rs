@@ -3,10 +3,10 @@
 use crate::{
     Map,
     error::FieldErrors,
-    field::{Field, Kind},
+    field::{self, Field, Kind},
     types::RefTarget,
 };
-use schemars::{JsonSchema, generate::SchemaSettings};
+use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{any::Any, collections::BTreeMap, sync::Arc};
@@ -202,16 +202,8 @@ pub struct ResourceType {
 impl ResourceType {
     /// The table of a definition.
     pub fn of<T: Resource>() -> Self {
-        let settings = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
-        let schema = settings.into_generator().into_root_schema_for::<T>().to_value();
-        let required: Vec<&str> = schema
-            .get("required")
-            .and_then(Value::as_array)
-            .map(|list| list.iter().filter_map(Value::as_str).collect())
-            .unwrap_or_default();
-        let empty = Map::new();
-        let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
-        let fields = properties.iter().map(|(n, s)| Field::from_schema(n, s, required.contains(&n.as_str()))).collect();
+        let schema = field::schema_of::<T>();
+        let fields = field::table(&schema);
         Self {
             model: T::MODEL,
             path: T::PATH,

@@ -61,6 +61,27 @@ pub fn merge(resource: &ResourceType, stored: Option<&Map>, body: &Map, mode: Mo
     if errors.is_empty() { Ok(merged) } else { Err(errors) }
 }
 
+/// Checks a plain body or answer; gives back the known fields in stored form.
+///
+/// # Errors
+/// All refusals of single fields.
+pub fn check_fields(fields: &[Field], body: &Map) -> Result<Map, FieldErrors> {
+    let mut errors = FieldErrors::new();
+    let mut checked = Map::new();
+    for field in fields {
+        match body.get(&field.name) {
+            None if field.required => errors.add(&field.name, "This field is required.", "required"),
+            None => {}
+            Some(value) => {
+                if let Some(value) = check(field, value, &mut errors) {
+                    checked.insert(field.name.clone(), value);
+                }
+            }
+        }
+    }
+    if errors.is_empty() { Ok(checked) } else { Err(errors) }
+}
+
 /// Checks one value; gives it back in stored form (numbers from texts, normalised UUIDs).
 pub fn check(field: &Field, value: &Value, errors: &mut FieldErrors) -> Option<Value> {
     if value.is_null() {

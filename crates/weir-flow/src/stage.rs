@@ -7,12 +7,12 @@ use crate::{
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use schemars::{JsonSchema, generate::SchemaSettings};
+use schemars::JsonSchema;
 use serde::{Deserialize as _, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{any::Any, collections::BTreeMap, sync::Arc};
 use uuid::Uuid;
-use weir_core::{ApiError, Field, FieldErrors, Map, validate};
+use weir_core::{ApiError, Field, FieldErrors, Map, field::fields_of, validate};
 use weir_events::Event;
 use weir_identity::{Account, accounts, session::SessionRow};
 use weir_policy::RequestInfo;
@@ -337,41 +337,6 @@ struct Adapter<S> {
     fields: Vec<Field>,
 }
 
-/// The field table of an answer type, for errors field by field.
-pub fn response_fields<R: JsonSchema>() -> Vec<Field> {
-    let settings = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
-    let schema = settings.into_generator().into_root_schema_for::<R>().to_value();
-    let required: Vec<&str> = schema
-        .get("required")
-        .and_then(Value::as_array)
-        .map(|list| list.iter().filter_map(Value::as_str).collect())
-        .unwrap_or_default();
-    let empty = Map::new();
-    let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
-    properties.iter().map(|(n, s)| Field::from_schema(n, s, required.contains(&n.as_str()))).collect()
-}
-
-/// Checks an answer's fields; unknown keys are left alone.
-///
-/// # Errors
-/// All refusals.
-pub fn check_response(fields: &[Field], body: &Map) -> Result<Map, FieldErrors> {
-    let mut errors = FieldErrors::new();
-    let mut checked = body.clone();
-    for field in fields {
-        match body.get(&field.name) {
-            None if field.required => errors.add(&field.name, "This field is required.", "required"),
-            None => {}
-            Some(value) => {
-                if let Some(value) = validate::check(field, value, &mut errors) {
-                    checked.insert(field.name.clone(), value);
-                }
-            }
-        }
-    }
-    if errors.is_empty() { Ok(checked) } else { Err(errors) }
-}
-
 #[async_trait]
 impl<S: Stage> StageKind for Adapter<S> {
     async fn view(&self, cx: &mut StageCx<'_>, config: &ConfigRef<'_>) -> Result<ErasedView, Reject> {
@@ -394,7 +359,9 @@ impl<S: Stage> StageKind for Adapter<S> {
     async fn answer(&self, cx: &mut StageCx<'_>, config: &ConfigRef<'_>, body: &Map) -> Result<Outcome, Reject> {
         let mut parsed = None;
         let config = resolve::<S>(config, &mut parsed)?;
-        let checked = check_response(&self.fields, body).map_err(Reject::Invalid)?;
+        // Unknown keys are left alone: prompts have keys of their own.
+        let mut checked = body.clone();
+        checked.extend(validate::check_fields(&self.fields, body).map_err(Reject::Invalid)?);
         let response = serde_json::from_value(Value::Object(checked))
             .map_err(|e| Reject::Invalid(FieldErrors::general(format!("The answer does not fit: {e}."))))?;
         self.stage.answer(cx, config, response).await
@@ -433,7 +400,7 @@ impl StageKinds {
     /// Adds a kind.
     #[must_use]
     pub fn with<S: Stage>(mut self, stage: S) -> Self {
-        let adapter = Adapter { stage, fields: response_fields::<S::Response>() };
+        let adapter = Adapter { stage, fields: fields_of::<S::Response>() };
         self.0.insert(S::MODEL, Arc::new(adapter));
         self
     }

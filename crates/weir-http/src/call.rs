@@ -6,12 +6,12 @@ use crate::{
     error, rest,
 };
 use axum::body::Body;
-use schemars::{JsonSchema, generate::SchemaSettings};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 use weir_contract::Operation;
-use weir_core::{ApiError, Family, Field, FieldErrors, Map, ResourceType, validate};
+use weir_core::{ApiError, Family, Map, ResourceType, field::fields_of, validate};
 use weir_identity::{Account, Grants};
 use weir_policy::RequestInfo;
 use weir_resource::{Actor, ListQuery, Presenting, Snapshot, Stored, Unit, Visible, store};
@@ -240,39 +240,12 @@ impl Call {
     }
 }
 
-/// The field table of a plain body.
-pub fn fields_of<T: JsonSchema>() -> Vec<Field> {
-    let settings = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
-    let schema = settings.into_generator().into_root_schema_for::<T>().to_value();
-    let required: Vec<&str> = schema
-        .get("required")
-        .and_then(Value::as_array)
-        .map(|list| list.iter().filter_map(Value::as_str).collect())
-        .unwrap_or_default();
-    let properties = schema.get("properties").and_then(Value::as_object);
-    let fields = properties.into_iter().flatten();
-    fields.map(|(name, schema)| Field::from_schema(name, schema, required.contains(&name.as_str()))).collect()
-}
-
 /// Reads a typed body out of an object; unknown keys are left alone.
 ///
 /// # Errors
 /// 400 with all refusals.
 pub fn parse<T: DeserializeOwned + JsonSchema>(object: &Map) -> Result<T, ApiError> {
-    let mut errors = FieldErrors::new();
-    let mut checked = Map::new();
-    for field in fields_of::<T>() {
-        match object.get(&field.name) {
-            None if field.required => errors.add(&field.name, "This field is required.", "required"),
-            None => {}
-            Some(value) => {
-                if let Some(value) = validate::check(&field, value, &mut errors) {
-                    checked.insert(field.name.clone(), value);
-                }
-            }
-        }
-    }
-    errors.into_result()?;
+    let checked = validate::check_fields(&fields_of::<T>(), object)?;
     serde_json::from_value(Value::Object(checked))
         .map_err(|error| ApiError::BadRequest(format!("The body does not fit: {error}.")))
 }

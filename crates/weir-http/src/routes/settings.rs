@@ -1,11 +1,11 @@
 //! System settings: one document of the installation, changed under the lock of configuration, seen by every node.
 
-use crate::{Access, Call, Reply, Route, call};
+use crate::{Access, Call, Reply, Route};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use weir_core::{ApiError, DurationText, FieldErrors, Map, validate};
+use weir_core::{ApiError, DurationText, FieldErrors, Map, field::fields_of, validate};
 use weir_events::{Event, action};
 use weir_resource::{Settings, Unit};
 
@@ -81,7 +81,7 @@ fn object(settings: &Settings) -> Map {
 fn merge(stored: &Settings, body: &Map, patch: bool) -> Result<Map, ApiError> {
     let mut errors = FieldErrors::new();
     let mut merged = if patch { object(stored) } else { object(&Settings::default()) };
-    for field in call::fields_of::<Rules>() {
+    for field in fields_of::<Rules>() {
         match body.get(&field.name) {
             Some(value) => {
                 if let Some(value) = validate::check(&field, value, &mut errors)
