@@ -4,8 +4,19 @@ use crate::{planner::PlanCache, stage::StageKinds};
 use chrono::TimeDelta;
 use std::sync::Arc;
 use weir_crypto::pool::HashPool;
-use weir_policy::{PolicyKinds, expression::Expressions};
+use weir_policy::{PolicyKinds, expression::Expressions, outbound::Outbound};
 use weir_resource::Site;
+
+/// Addresses of services that stages call, without a slash at the end; none where the provider's own is used.
+#[derive(Clone, Debug, Default)]
+pub struct Services {
+    /// Twilio's interface.
+    pub twilio_url: Option<String>,
+    /// Duo's interface, whatever host a stage names.
+    pub duo_url: Option<String>,
+    /// Google's interfaces.
+    pub google_url: Option<String>,
+}
 
 /// The engine's surroundings; one per process.
 pub struct App {
@@ -19,6 +30,10 @@ pub struct App {
     pub hashes: Arc<HashPool>,
     /// Evaluates expressions of prompts and mappings.
     pub expressions: Arc<Expressions>,
+    /// Calls to other servers; the only way out.
+    pub outbound: Arc<Outbound>,
+    /// Where services are that stages call.
+    pub services: Services,
     /// Plans without context.
     pub plans: Arc<PlanCache>,
     /// Life of a session nobody signed in to.

@@ -15,8 +15,10 @@ pub mod user_write;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use weir_core::ResourceType;
-use weir_flow::{StageKinds, links::RedirectStep, setup::FinishSetup};
+use weir_flow::{App, StageKinds, links::RedirectStep, setup::FinishSetup};
+use weir_http::Route;
 use weir_resource::HookSet;
 
 /// The definitions of all kinds.
@@ -39,6 +41,11 @@ pub fn resources() -> Vec<ResourceType> {
 /// Special behaviour of their resources.
 pub fn hooks(set: &mut HookSet) {
     prompt::hooks(set);
+}
+
+/// Operations beyond those that follow from the definitions.
+pub fn routes(engine: &Arc<App>) -> Vec<Route> {
+    [prompt::routes(engine)].into_iter().flatten().collect()
 }
 
 /// The behaviour of all kinds.

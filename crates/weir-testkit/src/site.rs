@@ -15,9 +15,13 @@ use uuid::Uuid;
 use weir_core::{ApiError, Clock as _, Map, Registry, Resource, ResourceType, validate::Mode};
 use weir_crypto::{HashCost, HashPool, Password, Salt};
 use weir_expression::{Pool, PoolSettings};
-use weir_flow::{App, Flow, FlowStageBinding, StageKinds, planner::PlanCache};
+use weir_flow::{App, Flow, FlowStageBinding, StageKinds, app::Services, planner::PlanCache};
 use weir_identity::{Account, Group, User, accounts};
-use weir_policy::{PolicyBinding, RequestInfo, expression::Expressions};
+use weir_policy::{
+    PolicyBinding, RequestInfo,
+    expression::Expressions,
+    outbound::{Outbound, OutboundSettings},
+};
 use weir_resource::{Actor, HookSet, Settings, Site, SiteParts, Stored, Unit};
 use weir_store::test_support::{TestDb, test_db};
 
@@ -33,6 +37,8 @@ pub struct Wiring {
     pub worker: Option<PathBuf>,
     /// What comes before every path of the site.
     pub prefix: String,
+    /// Where services are that stages call.
+    pub services: Services,
 }
 
 impl Default for Wiring {
@@ -43,6 +49,7 @@ impl Default for Wiring {
             stages: StageKinds::default(),
             worker: None,
             prefix: String::new(),
+            services: Services::default(),
         }
     }
 }
@@ -96,6 +103,8 @@ impl TestSite {
             stages: wiring.stages,
             hashes: Arc::new(hashes),
             expressions,
+            outbound: Arc::new(Outbound::new(OutboundSettings::default())),
+            services: wiring.services,
             plans,
             anonymous_session_life: chrono::TimeDelta::days(1),
             prefix: wiring.prefix,

@@ -5,6 +5,7 @@
 
 mod browser;
 mod clients;
+mod components;
 pub mod contract;
 mod faults;
 mod nodes;
@@ -80,6 +81,12 @@ const SUITES: &[Suite] = &[
         what: "the whole API contract against a running server",
         wants_postgres: true,
         run: contract::suite,
+    },
+    Suite {
+        name: "components",
+        what: "mail, authenticators, proxies and providers as real servers on both databases",
+        wants_postgres: true,
+        run: components::suite,
     },
     Suite { name: "nodes", what: "two nodes on one PostgreSQL", wants_postgres: true, run: nodes::suite },
     Suite {

@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("weir-identity", &["weir-resource", "weir-crypto"]),
     ("weir-policy", &["weir-identity", "weir-expression"]),
     ("weir-flow", &["weir-policy"]),
-    ("weir-stages", &["weir-flow", "weir-crypto"]),
+    ("weir-stages", &["weir-http", "weir-crypto"]),
     ("weir-blueprints", &["weir-flow"]),
     ("weir-http", &["weir-flow", "weir-contract", "weir-pages", "weir-blueprints"]),
     ("weir", &["weir-http", "weir-stages", "weir-expression-worker"]),

@@ -38,7 +38,7 @@ use weir_identity::Account;
 /// Evaluates expressions of prompts, mappings and policies.
 pub struct Expressions {
     pool: weir_expression::Pool,
-    outbound: Outbound,
+    outbound: Arc<Outbound>,
     dns: dns::Dns,
     authenticators: Arc<dyn Authenticators>,
     hashes: Option<Arc<HashPool>>,
@@ -63,7 +63,7 @@ impl Expressions {
     pub fn new(pool: weir_expression::Pool) -> Self {
         Self {
             pool,
-            outbound: Outbound::new(OutboundSettings::default()),
+            outbound: Arc::new(Outbound::new(OutboundSettings::default())),
             dns: dns::Dns::default(),
             authenticators: Arc::new(NoAuthenticators),
             hashes: None,
@@ -71,10 +71,10 @@ impl Expressions {
         }
     }
 
-    /// Settings of `requests`.
+    /// The client of `requests`.
     #[must_use]
-    pub fn with_outbound(mut self, settings: OutboundSettings) -> Self {
-        self.outbound = Outbound::new(settings);
+    pub fn with_outbound(mut self, outbound: Arc<Outbound>) -> Self {
+        self.outbound = outbound;
         self
     }
 

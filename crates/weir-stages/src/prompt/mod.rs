@@ -6,6 +6,7 @@ mod config;
 mod hooks;
 mod preview;
 mod question;
+mod routes;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -15,4 +16,5 @@ pub use config::{Prompt, PromptStage, PromptType};
 pub use hooks::hooks;
 pub use preview::preview;
 pub use question::{Asking, question};
+pub use routes::routes;
 pub use stage::Ask;

@@ -8,8 +8,11 @@ use weir_blueprints::{accounts::IdentityAccounts, discover::Library, instances::
 use weir_core::{Clock, Random, Registry, Resource as _, ResourceType, SystemClock, SystemRandom};
 use weir_crypto::{HashCost, HashPool};
 use weir_expression::{Limits, Pool, PoolSettings, WorkerCommand};
-use weir_flow::{App, planner::PlanCache};
-use weir_policy::{expression::Expressions, outbound::OutboundSettings};
+use weir_flow::{App, app::Services, planner::PlanCache};
+use weir_policy::{
+    expression::Expressions,
+    outbound::{Outbound, OutboundSettings},
+};
 use weir_resource::{HookSet, Site, SiteParts};
 use weir_store::Db;
 
@@ -71,8 +74,10 @@ impl Core {
         let library = Library::new(config.blueprints_dir.clone());
         let accounts = Arc::new(IdentityAccounts { hashes: Arc::clone(&hashes) });
         let blueprints = Arc::new(Blueprints::new(library, accounts, options.clock.now()));
+        let outbound = OutboundSettings { allowed_cidrs: config.outbound.allowed_cidrs.clone() };
+        let outbound = Arc::new(Outbound::new(outbound));
         let expressions = Expressions::new(pool(config, options.expression_worker))
-            .with_outbound(OutboundSettings { allowed_cidrs: config.outbound.allowed_cidrs.clone() })
+            .with_outbound(Arc::clone(&outbound))
             .with_hashes(Arc::clone(&hashes));
         let expressions = Arc::new(expressions);
         let mut hooks = HookSet::default();
@@ -92,11 +97,22 @@ impl Core {
             stages: weir_stages::kinds(),
             hashes: Arc::clone(&hashes),
             expressions,
+            outbound,
+            services: services(config),
             plans,
             anonymous_session_life: config.anonymous_session_life(),
             prefix: config.http().prefix(),
         };
         Ok(Arc::new(Self { site, engine: Arc::new(engine), hashes, blueprints }))
+    }
+}
+
+fn services(config: &Config) -> Services {
+    let url = |url: &Option<String>| url.as_ref().map(|url| url.trim_end_matches('/').to_owned());
+    Services {
+        twilio_url: url(&config.outbound.twilio_url),
+        duo_url: url(&config.outbound.duo_url),
+        google_url: url(&config.outbound.google_url),
     }
 }
 
