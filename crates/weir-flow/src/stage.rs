@@ -117,6 +117,8 @@ pub enum Effect {
     SetCookie(Cookie),
     /// End every other session of this user; this one stays valid.
     EndOtherSessions(i64),
+    /// Delete this user, after the session was taken care of.
+    DeleteUser(i64),
     /// Change the reputation of an identifier and of the client's address.
     Reputation {
         /// What was typed, or the username.

@@ -8,6 +8,7 @@ pub mod identification;
 pub mod password;
 pub mod prompt;
 pub mod redirect;
+pub mod user_delete;
 pub mod user_login;
 pub mod user_logout;
 pub mod user_write;
@@ -32,6 +33,7 @@ pub fn resources() -> Vec<ResourceType> {
         ResourceType::of::<prompt::Prompt>(),
         ResourceType::of::<prompt::PromptStage>(),
         ResourceType::of::<redirect::RedirectStage>(),
+        ResourceType::of::<user_delete::UserDeleteStage>(),
         ResourceType::of::<user_login::UserLoginStage>(),
         ResourceType::of::<user_logout::UserLogoutStage>(),
         ResourceType::of::<user_write::UserWriteStage>(),
@@ -60,6 +62,7 @@ pub fn kinds() -> StageKinds {
         .with(password::Password)
         .with(prompt::Ask)
         .with(redirect::Redirect)
+        .with(user_delete::UserDelete)
         .with(user_login::UserLogin)
         .with(user_logout::UserLogout)
         .with(user_write::UserWrite)

@@ -8,8 +8,8 @@ use crate::{
 };
 use chrono::TimeDelta;
 use serde_json::{Value, json};
-use weir_core::{ApiError, Map};
-use weir_identity::{Account, accounts, reputation, session};
+use weir_core::{ApiError, Map, Resource as _};
+use weir_identity::{Account, User, accounts, reputation, session};
 use weir_resource::store;
 use weir_store::Durability;
 
@@ -24,11 +24,13 @@ impl Executor<'_> {
         let mut cookies = Vec::new();
         let mut log_in: Option<LogIn> = None;
         let mut log_out = false;
+        let mut doomed = Vec::new();
         for effect in std::mem::take(&mut self.cx.effects) {
             match effect {
                 Effect::SetCookie(cookie) => cookies.push(cookie),
                 Effect::LogIn(wish) => (log_in, log_out) = (Some(wish), false),
                 Effect::LogOut => (log_in, log_out) = (None, true),
+                Effect::DeleteUser(user) => doomed.push(user),
                 Effect::EndOtherSessions(user) => self.end_others(user).await?,
                 Effect::Reputation { identifier, change } => self.rate(&identifier, change).await?,
             }
@@ -39,6 +41,9 @@ impl Executor<'_> {
             (None, true) => self.log_out().await?,
             (None, false) => self.save().await?,
         };
+        for user in doomed {
+            self.delete(user).await?;
+        }
         let notices = std::mem::take(&mut self.cx.notices);
         self.cx.unit.commit().await?;
         Ok(Done { reply, session, cookies: cookies as Vec<Cookie>, notices })
@@ -80,6 +85,13 @@ impl Executor<'_> {
         let own = self.cx.session.as_ref().map(|s| s.digest.clone());
         session::delete_of_user(&mut self.cx.unit.tx, user, own.as_deref()).await.map_err(store)?;
         Ok(())
+    }
+
+    /// After the session: the user's sessions end with the user, and one that is gone cannot be logged out.
+    async fn delete(&mut self, user: i64) -> Result<(), ApiError> {
+        let kind = self.cx.app.site.registry.find(User::MODEL);
+        let kind = kind.ok_or_else(|| anyhow::anyhow!("users are not served"))?;
+        self.cx.unit.delete(kind, &user.to_string()).await
     }
 
     async fn rate(&mut self, identifier: &str, change: i64) -> Result<(), ApiError> {
