@@ -118,6 +118,7 @@ pub(crate) async fn open(db: TestDb, library: Library, grown: bool, seed: u64) -
         hooks,
         clock: Arc::new(Noon),
         random: Arc::new(Counting(AtomicU64::new(seed))),
+        prefix: String::new(),
     };
     let site = Site::open(parts).await.unwrap();
     TestSite { site, library, accounts, db }

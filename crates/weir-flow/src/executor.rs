@@ -18,7 +18,7 @@ use uuid::Uuid;
 use weir_core::{ApiError, Map};
 use weir_identity::{Account, avatar, session::SessionRow, token};
 use weir_policy::RequestInfo;
-use weir_resource::{Actor, Unit, store};
+use weir_resource::{Actor, Site, Snapshot, Unit, store};
 
 /// What the browser sends.
 #[derive(Clone, Debug)]
@@ -380,7 +380,7 @@ impl<'a> Executor<'a> {
                 ),
             };
             challenge.insert("pending_user".to_owned(), shown.into());
-            challenge.insert("pending_user_avatar".to_owned(), picture.into());
+            challenge.insert("pending_user_avatar".to_owned(), self.cx.app.site.served(&picture).into());
         }
         Ok(())
     }
@@ -408,7 +408,7 @@ fn flow_info(cx: &StageCx<'_>, app: &str, user: &str, next: Option<String>) -> V
         cancel.push_str("?next=");
         cancel.extend(url::form_urlencoded::byte_serialize(next.as_bytes()));
     }
-    let (background, themed) = background(&cx.unit.snapshot, &cx.flow, cx.request.brand);
+    let (background, themed) = background(&cx.app.site, &cx.unit.snapshot, &cx.flow, cx.request.brand);
     json!({
         "title": redirect::title(&cx.flow.title, app, user),
         "background": background,
@@ -419,7 +419,7 @@ fn flow_info(cx: &StageCx<'_>, app: &str, user: &str, next: Option<String>) -> V
 }
 
 /// The background of a flow: its own, the brand's, the built-in one; with themed addresses when the name has `%(theme)s`.
-pub fn background(snapshot: &weir_resource::Snapshot, flow: &Flow, brand: Option<Uuid>) -> (String, Value) {
+pub fn background(site: &Site, snapshot: &Snapshot, flow: &Flow, brand: Option<Uuid>) -> (String, Value) {
     const BUILT_IN: &str = "/static/dist/assets/images/flow_background.jpg";
     let of_brand = brand
         .and_then(|id| snapshot.find(id))
@@ -429,7 +429,7 @@ pub fn background(snapshot: &weir_resource::Snapshot, flow: &Flow, brand: Option
         [flow.background.as_str(), of_brand.as_str(), BUILT_IN].into_iter().find(|n| !n.is_empty()).unwrap_or(BUILT_IN);
     let address = |name: &str| {
         let direct = name.starts_with("http://") || name.starts_with("https://") || name.starts_with('/');
-        if direct { name.to_owned() } else { format!("/media/public/{name}") }
+        site.served(&if direct { name.to_owned() } else { format!("/media/public/{name}") })
     };
     let themed = if name.contains("%(theme)s") {
         json!({"light": address(&name.replace("%(theme)s", "light")), "dark": address(&name.replace("%(theme)s", "dark"))})

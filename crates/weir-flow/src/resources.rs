@@ -33,7 +33,7 @@ impl Hooks for FlowHooks {
             else {
                 continue;
             };
-            let (address, themed) = background(cx.snapshot, &flow, None);
+            let (address, themed) = background(cx.site, cx.snapshot, &flow, None);
             let stages: Vec<Uuid> = planner::bindings(cx.snapshot, id).iter().map(|(_, b)| *b.stage.pk()).collect();
             let mut policies = cx.snapshot.referring_by::<PolicyBinding>(id, "target");
             policies.sort_by_key(|(key, b)| (b.order, *key));
@@ -44,7 +44,10 @@ impl Hooks for FlowHooks {
             answer.insert("stages".to_owned(), json!(stages));
             answer.insert("policies".to_owned(), json!(policies));
             answer.insert("cache_count".to_owned(), count.into());
-            answer.insert("export_url".to_owned(), format!("/api/v3/flows/instances/{}/export/", flow.slug.0).into());
+            answer.insert(
+                "export_url".to_owned(),
+                format!("{}/api/v3/flows/instances/{}/export/", cx.site.prefix, flow.slug.0).into(),
+            );
         }
         Ok(())
     }

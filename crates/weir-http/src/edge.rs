@@ -21,7 +21,7 @@ pub struct Answered(pub &'static str);
 /// Wraps everything that is served.
 pub fn wrap(app: &Arc<AppState>, inner: Router) -> Router {
     let prefix = app.config.prefix();
-    let inner = if prefix.is_empty() { inner } else { Router::new().nest(&prefix, inner) };
+    let inner = if prefix.is_empty() { inner } else { Router::new().nest(&format!("{prefix}/"), inner) };
     inner.layer(middleware::from_fn_with_state(Arc::clone(app), edge))
 }
 

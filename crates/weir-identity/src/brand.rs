@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
 use uuid::Uuid;
 use weir_core::{ApiError, Map, Ref, Resource, resource::UuidKeyed, types::RefTarget};
-use weir_resource::{Hooks, Snapshot, Stored, Unit};
+use weir_resource::{Hooks, Site, Snapshot, Stored, Unit};
 
 /// Any flow, as target of a reference.
 pub struct AnyFlow;
@@ -231,16 +231,16 @@ pub fn brand_for_host(snapshot: &Snapshot, host: &str) -> (Option<Uuid>, Arc<Bra
 }
 
 /// The public description of a host's brand (contract schema `CurrentBrand`).
-pub fn current_brand(snapshot: &Snapshot, host: &str) -> Value {
+pub fn current_brand(site: &Site, snapshot: &Snapshot, host: &str) -> Value {
     let (_, brand) = brand_for_host(snapshot, host);
     let settings = &snapshot.settings;
     let flag = |name: &str| settings.flags.get(name).and_then(Value::as_bool).unwrap_or(false);
     let mut shown = json!({
         "matched_domain": brand.domain,
         "branding_title": brand.branding_title,
-        "branding_logo": brand.branding_logo,
+        "branding_logo": site.served(&brand.branding_logo),
         "branding_logo_themed_urls": null,
-        "branding_favicon": brand.branding_favicon,
+        "branding_favicon": site.served(&brand.branding_favicon),
         "branding_favicon_themed_urls": null,
         "branding_custom_css": brand.branding_custom_css,
         "branding_map_tiles": brand.branding_map_tiles,

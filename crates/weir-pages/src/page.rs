@@ -1,5 +1,7 @@
 //! What a page is made of: the data the caller hands over.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -66,6 +68,8 @@ pub struct PageView<'a> {
     pub nonce: &'a str,
     /// The request's id, shown where things went wrong.
     pub request_id: &'a str,
+    /// What comes before every path of the site: empty, or `/` and a name.
+    pub prefix: &'a str,
     /// Messages for the visitor.
     pub notices: &'a [Notice],
 }
@@ -126,6 +130,12 @@ impl<'a> FlowPage<'a> {
     /// The title in effect.
     pub fn title(&self) -> &'a str {
         self.info("/flow_info/title", self.title)
+    }
+
+    /// The parameters of the page's address; of several with one name the last counts.
+    pub(crate) fn query(&self) -> BTreeMap<String, String> {
+        let query = self.form_action.split_once('?').map_or("", |(_, query)| query);
+        url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()
     }
 
     fn info(&self, pointer: &str, otherwise: &'a str) -> &'a str {

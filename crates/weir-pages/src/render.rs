@@ -16,7 +16,7 @@ use crate::locale::Locale;
 use crate::page::{FlowPage, LandingPage, Message, MessagePage, PageView};
 use crate::rich::safe_markup;
 use crate::text_at;
-use crate::urls::{image_url, link_url, redirect_url, style_text};
+use crate::urls::{image_url, link_url, query_value, redirect_url, style_text};
 
 /// Our own background: drawn by the style sheet, so that it follows light and dark.
 const DEFAULT_BACKGROUND: &str = "/static/dist/assets/images/flow_background.jpg";
@@ -32,6 +32,16 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("xak-flow-redirect.html", include_str!("../templates/xak-flow-redirect.html")),
     ("xak-flow-shell.html", include_str!("../templates/xak-flow-shell.html")),
     ("xak-flow-frame.html", include_str!("../templates/xak-flow-frame.html")),
+    ("ak-provider-iframe-logout.html", include_str!("../templates/ak-provider-iframe-logout.html")),
+    ("ak-provider-oauth2-device-code.html", include_str!("../templates/ak-provider-oauth2-device-code.html")),
+    (
+        "ak-provider-oauth2-device-code-finish.html",
+        include_str!("../templates/ak-provider-oauth2-device-code-finish.html"),
+    ),
+    ("ak-provider-saml-native-logout.html", include_str!("../templates/ak-provider-saml-native-logout.html")),
+    ("ak-source-oauth-apple.html", include_str!("../templates/ak-source-oauth-apple.html")),
+    ("ak-source-plex.html", include_str!("../templates/ak-source-plex.html")),
+    ("ak-source-telegram.html", include_str!("../templates/ak-source-telegram.html")),
     ("ak-stage-autosubmit.html", include_str!("../templates/ak-stage-autosubmit.html")),
     ("ak-stage-access-denied.html", include_str!("../templates/ak-stage-access-denied.html")),
     ("ak-stage-flow-error.html", include_str!("../templates/ak-stage-flow-error.html")),
@@ -64,6 +74,7 @@ impl Pages {
         env.add_filter("link_url", |url: &Jinja| link_url(text_of(url)));
         env.add_filter("redirect_url", |url: &Jinja| redirect_url(text_of(url)));
         env.add_filter("image_url", |url: &Jinja| image_url(text_of(url)));
+        env.add_filter("query_value", |text: &Jinja| query_value(text_of(text)));
         env.add_filter("style_text", |css: &Jinja| Jinja::from_safe_string(style_text(text_of(css))));
         env.add_filter("safe_markup", |text: &Jinja| Jinja::from_safe_string(safe_markup(text_of(text))));
         env.add_filter("field_id", |key: &Jinja| field_id(text_of(key)));
@@ -107,6 +118,7 @@ impl Pages {
                 multipart => is_multipart(page.challenge),
                 hidden => hidden_fields(page),
             },
+            query => Serde(page.query()),
             uid_label,
             prompts => Serde(prompts(page.challenge, page.answer)),
             focus => errors.iter().find_map(|problem| problem.id.as_deref()),
@@ -159,6 +171,7 @@ impl Pages {
             locale => context! { tag => &view.locale.tag, dir => view.locale.direction.as_str() },
             nonce => view.nonce,
             request_id => view.request_id,
+            prefix => view.prefix,
             notices => Serde(view.notices),
             t => Jinja::from_object(Texts(view.locale)),
             server_text => Jinja::from_object(ServerTexts(view.locale)),
@@ -207,7 +220,7 @@ fn hidden_fields(page: &FlowPage<'_>) -> Vec<Jinja> {
 /// What stands behind the card: our own drawing, a picture (for each theme) or a framed page.
 fn background(page: &FlowPage<'_>) -> Jinja {
     let src = image_url(page.background());
-    if src.is_empty() || src.starts_with(DEFAULT_BACKGROUND) {
+    if src.is_empty() || src.strip_prefix(page.view.prefix).unwrap_or(&src).starts_with(DEFAULT_BACKGROUND) {
         return context! { kind => "own" };
     }
     if page.layout().ends_with("_frame_background") {
@@ -237,10 +250,11 @@ fn status_key(status: u16) -> String {
     }
 }
 
-fn asset_url(name: &str) -> Result<String, Error> {
+fn asset_url(state: &State<'_, '_>, name: &str) -> Result<String, Error> {
     let path = format!("/static/dist/{name}");
-    let unknown = || Error::new(ErrorKind::InvalidOperation, format!("no asset {path}"));
-    find_asset(&path).map(crate::assets::Asset::versioned).ok_or_else(unknown)
+    let asset = find_asset(&path).ok_or_else(|| Error::new(ErrorKind::InvalidOperation, format!("no asset {path}")))?;
+    let prefix = state.lookup("prefix").unwrap_or_default();
+    Ok(format!("{}{}", text_of(&prefix), asset.versioned()))
 }
 
 /// JSON as plain text: safe in an attribute because it is escaped like any other text.

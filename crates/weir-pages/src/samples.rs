@@ -62,7 +62,14 @@ pub fn notices() -> Vec<Notice> {
 
 /// What every sample page has.
 pub fn page_view<'a>(brand: &'a BrandView, locale: &'static Locale) -> PageView<'a> {
-    PageView { brand, locale, nonce: "c2FtcGxl", request_id: "4f0c2e6b8d7a41c5a3f9d1e2b3c4d5e6", notices: &[] }
+    PageView {
+        brand,
+        locale,
+        nonce: "c2FtcGxl",
+        request_id: "4f0c2e6b8d7a41c5a3f9d1e2b3c4d5e6",
+        prefix: "",
+        notices: &[],
+    }
 }
 
 /// The page of a sample.

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::samples::{STAGE_TEMPLATES, Sample, brand, flow_page, notices, page_view, samples};
 use crate::{
-    Action, BrandView, FooterLink, LandingPage, LandingUser, Locale, Message, MessagePage, PagePolicy, PageView, Pages,
-    SessionView, assets, find_asset, gzip,
+    Action, BrandView, FlowPage, FooterLink, LandingPage, LandingUser, Locale, Message, MessagePage, PagePolicy,
+    PageView, Pages, SessionView, assets, find_asset, gzip,
 };
 
 const ATTACK: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>";
@@ -51,22 +51,57 @@ fn every_page_renders_in_every_language() {
     }
 }
 
+/// The components of the contract's union of challenges.
+fn union() -> Vec<String> {
+    let contract: Value = serde_json::from_str(include_str!("../../weir-contract/contract.json")).expect("JSON");
+    let mapping = contract.pointer("/components/schemas/ChallengeTypes/discriminator/mapping").expect("the union");
+    mapping.as_object().expect("a mapping").keys().cloned().collect()
+}
+
+/// Components whose stages are still to come.
+const COMING: &[&str] = &[
+    "ak-stage-authenticator-duo",
+    "ak-stage-authenticator-email",
+    "ak-stage-authenticator-sms",
+    "ak-stage-authenticator-static",
+    "ak-stage-authenticator-totp",
+    "ak-stage-authenticator-validate",
+    "ak-stage-authenticator-webauthn",
+    "ak-stage-captcha",
+    "ak-stage-email",
+    "ak-stage-endpoint-agent",
+];
+
 #[test]
-fn the_samples_show_every_component_and_every_field_type() {
-    let samples = samples();
-    let components: Vec<_> = samples.iter().filter_map(|s| s.challenge["component"].as_str()).collect();
-    let engine = [
-        "xak-flow-redirect",
-        "xak-flow-shell",
-        "xak-flow-frame",
-        "ak-stage-autosubmit",
-        "ak-stage-access-denied",
-        "ak-stage-flow-error",
-        "ak-stage-session-end",
-    ];
-    for component in STAGE_TEMPLATES.iter().map(|(component, _)| *component).chain(engine) {
-        assert!(components.contains(&component) && pages().knows(component), "{component}");
+fn every_challenge_of_the_contract_has_a_page_and_a_sample() {
+    let (pages, samples) = (pages(), samples());
+    let components = union();
+    assert!(components.len() >= 30, "{components:?}");
+    for component in components.iter().filter(|c| !COMING.contains(&c.as_str())) {
+        assert!(pages.knows(component), "no page for {component}");
+        assert!(samples.iter().any(|s| s.challenge["component"] == component.as_str()), "no sample of {component}");
     }
+}
+
+#[test]
+fn every_page_of_a_stage_is_among_the_samples() {
+    let stages = format!("{}/../weir-stages/src", env!("CARGO_MANIFEST_DIR"));
+    let mut found = 0;
+    for folder in std::fs::read_dir(stages).expect("the stages") {
+        let path = folder.expect("an entry").path().join("page.html");
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        found += 1;
+        let listed = STAGE_TEMPLATES.iter().find(|(_, listed)| *listed == text);
+        let (component, _) = listed.unwrap_or_else(|| panic!("{} is not in src/samples.rs", path.display()));
+        let shown = samples().iter().any(|s| s.challenge["component"] == *component);
+        assert!(shown, "no sample of {component} in samples/challenges.json");
+    }
+    assert!(found >= 6, "found only {found}");
+}
+
+#[test]
+fn the_samples_show_every_type_of_field() {
+    let samples = samples();
     let full = samples.iter().find(|s| s.name == "prompt").expect("the prompt sample");
     let mut types: Vec<_> = full.challenge["fields"].as_array().expect("fields").iter().map(|f| &f["type"]).collect();
     types.sort_by_key(|t| t.to_string());
@@ -125,6 +160,9 @@ fn dangerous_addresses_are_left_out() {
         json!({"component": "ak-stage-password", "flow_info": info, "pending_user": "a", "pending_user_avatar": url, "recovery_url": url}),
         json!({"component": "xak-flow-redirect", "to": url}),
         json!({"component": "ak-stage-autosubmit", "url": url, "attrs": {}}),
+        json!({"component": "ak-provider-iframe-logout", "logout_urls": [{"url": url}, {"url": url, "binding": "post", "saml_request": "x"}]}),
+        json!({"component": "ak-provider-saml-native-logout", "saml_binding": "post", "post_url": url}),
+        json!({"component": "ak-provider-saml-native-logout", "saml_binding": "redirect", "redirect_url": url}),
         json!({"component": "xak-flow-frame", "url": url, "loading_text": ""}),
         json!({"component": "ak-stage-session-end", "application_launch_url": url, "invalidation_flow_url": url, "overview_url": url}),
         json!({"component": "ak-stage-prompt", "fields": [{"field_key": "a", "type": "alert_info", "initial_value": format!("<a href='{url}'>x</a>")}]}),
@@ -254,6 +292,45 @@ fn every_text_a_template_asks_for_exists() {
 }
 
 #[test]
+fn below_a_prefix_every_address_of_ours_has_it() {
+    let pages = pages();
+    let look = brand("light");
+    for sample in samples() {
+        let mut page = flow_page(&sample, &look, Locale::english());
+        page.view.prefix = "/id";
+        page.form_action = "/id/if/flow/sample/";
+        let html = pages.render_flow(&page).expect(&sample.name);
+        for asset in ["flow/flow.css", "flow/flow.js"] {
+            assert!(html.contains(&format!("\"/id/static/dist/{asset}?v=")), "{}: {asset}", sample.name);
+        }
+        assert!(!html.contains("href=\"/\"") && !html.contains("\"/static/dist/flow/"), "{}", sample.name);
+    }
+    let background = json!({"component": "ak-stage-dummy", "flow_info": {"background": "/id/static/dist/assets/images/flow_background.jpg"}});
+    let sample = Sample { name: String::new(), challenge: background, answer: None };
+    let mut page = flow_page(&sample, &look, Locale::english());
+    page.view.prefix = "/id";
+    assert!(pages.render_flow(&page).expect("a page").contains("backdrop is-own"), "our own drawing, not the picture");
+}
+
+#[test]
+fn a_code_of_the_address_is_filled_in_but_an_answer_wins() {
+    let sample = |answer| Sample {
+        name: String::new(),
+        challenge: json!({"component": "ak-provider-oauth2-device-code"}),
+        answer,
+    };
+    let render = |sample: &Sample| {
+        let look = brand("light");
+        let page = FlowPage { form_action: "/if/flow/x/?code=12%2034", ..flow_page(sample, &look, Locale::english()) };
+        pages().render_flow(&page).expect("a page")
+    };
+    let asked = render(&sample(None));
+    assert!(asked.contains("value=\"12 34\"") && asked.contains("Compare it with the code"), "{asked}");
+    let refused = render(&sample(Some(json!({"code": "99"}))));
+    assert!(refused.contains("value=\"99\"") && !refused.contains("Compare it"), "{refused}");
+}
+
+#[test]
 fn messages_and_the_landing_page_escape_and_fall_back() {
     let pages = pages();
     let brand = brand("dark");
@@ -300,10 +377,23 @@ fn the_policy_allows_no_inline_and_no_foreign_script() {
         let policy = PagePolicy::for_flow(&page).content_security_policy();
         assert!(policy.contains("script-src 'self';") && policy.contains("frame-ancestors 'self'"), "{policy}");
         assert!(!policy.contains("unsafe") && !policy.contains('{'), "{policy}");
-        let foreign_forms = policy.contains("form-action 'self' https: http:");
-        assert_eq!(foreign_forms, sample.challenge["component"] == "ak-stage-autosubmit", "{}", sample.name);
-        let frames = policy.contains("frame-src 'self'");
-        assert_eq!(frames, sample.name == "frame" || sample.name.contains("frame-background"), "{}", sample.name);
+        let component = sample.challenge["component"].as_str().expect("a component");
+        let directive = |name: &str| {
+            let found = policy.split("; ").find_map(|d| d.strip_prefix(name)).expect("the directive");
+            found.trim().to_owned()
+        };
+        let posts = ["ak-stage-autosubmit", "ak-provider-saml-native-logout", "ak-provider-iframe-logout"];
+        let forms = if posts.contains(&component) { "'self' https: http:" } else { "'self'" };
+        assert_eq!(directive("form-action "), forms, "{}", sample.name);
+        let framed = component == "xak-flow-frame" || component == "ak-provider-iframe-logout";
+        let frames = match component {
+            "ak-source-telegram" => "'self' https://oauth.telegram.org",
+            _ if framed || sample.name.contains("frame-background") => "'self' https: http:",
+            _ => "'none'",
+        };
+        assert_eq!(directive("frame-src "), frames, "{}", sample.name);
+        let calls = if component == "ak-source-plex" { "'self' https://plex.tv" } else { "'self'" };
+        assert_eq!(directive("connect-src "), calls, "{}", sample.name);
     }
     let odd = PagePolicy::new("x'; script-src *").content_security_policy();
     assert!(odd.contains("'nonce-xscript-src'"), "{odd}");

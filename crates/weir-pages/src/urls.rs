@@ -23,6 +23,11 @@ pub fn image_url(raw: &str) -> String {
     if inline { raw.to_owned() } else { link_url(raw) }
 }
 
+/// Text as the value of a parameter in an address.
+pub fn query_value(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
 /// Custom style as it may stand inside a style element: `<\/` means the same to CSS and nothing to HTML.
 pub fn style_text(css: &str) -> String {
     css.replace("</", "<\\/").replace("<!--", "<\\!--")

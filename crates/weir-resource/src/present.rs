@@ -1,6 +1,6 @@
 //! Documents as answers: the key, the fields that may be shown, the read-only fields of the family and the kind.
 
-use crate::{Object, Presenting, Snapshot, Stored};
+use crate::{Object, Presenting, Stored};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -22,7 +22,7 @@ pub fn policy_target_uuid(id: Uuid) -> Uuid {
 /// # Errors
 /// Those of the hooks.
 pub async fn present(cx: &Presenting<'_>, rows: &[Stored]) -> Result<Vec<Map>, ApiError> {
-    let mut answers: Vec<Map> = rows.iter().map(|row| plain(cx.snapshot, row)).collect();
+    let mut answers: Vec<Map> = rows.iter().map(|row| plain(cx, row)).collect();
     // A page may hold several kinds (`…/all/`); neighbours of one kind go through its hooks together.
     let mut start = 0;
     while let Some(first) = rows.get(start) {
@@ -47,7 +47,7 @@ pub async fn present_one(cx: &Presenting<'_>, row: &Stored) -> Result<Map, ApiEr
     Ok(present(cx, rows).await?.into_iter().next().unwrap_or_default())
 }
 
-fn plain(snapshot: &Snapshot, row: &Stored) -> Map {
+fn plain(cx: &Presenting<'_>, row: &Stored) -> Map {
     let kind = row.kind;
     let mut answer = Map::new();
     answer.insert(kind.pk.to_owned(), row.pk_value());
@@ -63,13 +63,13 @@ fn plain(snapshot: &Snapshot, row: &Stored) -> Map {
     match kind.family {
         Some(Family::Stage) => {
             family_fields(&mut answer, kind);
-            let flows = flow_set(snapshot, &row.pk);
+            let flows = flow_set(cx, &row.pk);
             answer.insert("flow_set".to_owned(), flows);
         }
         Some(Family::Policy) => {
             family_fields(&mut answer, kind);
             let bound =
-                snapshot.referring(&row.pk).filter(|(_, f)| ["policy", "validation_policies"].contains(f)).count();
+                cx.snapshot.referring(&row.pk).filter(|(_, f)| ["policy", "validation_policies"].contains(f)).count();
             answer.insert("bound_to".to_owned(), bound.into());
         }
         None => {}
@@ -85,12 +85,13 @@ fn family_fields(answer: &mut Map, kind: &ResourceType) {
 }
 
 /// The flows a stage is bound to (contract schema `FlowSet`).
-fn flow_set(snapshot: &Snapshot, stage: &str) -> Value {
-    let mut flows: Vec<&Object> = snapshot
+fn flow_set(cx: &Presenting<'_>, stage: &str) -> Value {
+    let mut flows: Vec<&Object> = cx
+        .snapshot
         .referring(stage)
         .filter(|(o, field)| *field == "stage" && o.kind.model == "authentik_flows.flowstagebinding")
         .filter_map(|(o, _)| Uuid::parse_str(o.text("target")).ok())
-        .filter_map(|id| snapshot.find(id).map(|o| &**o))
+        .filter_map(|id| cx.snapshot.find(id).map(|o| &**o))
         .collect();
     flows.sort_by(|a, b| a.text("slug").cmp(b.text("slug")));
     flows.dedup_by_key(|f| f.id);
@@ -103,10 +104,10 @@ fn flow_set(snapshot: &Snapshot, stage: &str) -> Value {
             "slug": text("slug"),
             "title": text("title"),
             "designation": text("designation"),
-            "background_url": text("background"),
+            "background_url": cx.site.served(flow.text("background")),
             "policy_engine_mode": text("policy_engine_mode"),
             "compatibility_mode": flow.doc.get("compatibility_mode").cloned().unwrap_or(Value::Bool(false)),
-            "export_url": format!("/api/v3/flows/instances/{}/export/", flow.text("slug")),
+            "export_url": format!("{}/api/v3/flows/instances/{}/export/", cx.site.prefix, flow.text("slug")),
             "layout": text("layout"),
             "denied_action": text("denied_action"),
         })

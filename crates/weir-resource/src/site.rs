@@ -31,6 +31,8 @@ pub struct SiteParts {
     pub clock: Arc<dyn Clock>,
     /// The random source.
     pub random: Arc<dyn Random>,
+    /// What comes before every path of the site: empty, or `/` and a name.
+    pub prefix: String,
 }
 
 /// Shared state. Cheap to use behind an `Arc`.
@@ -47,6 +49,8 @@ pub struct Site {
     pub random: Arc<dyn Random>,
     /// Keys of the installation.
     pub installation: Installation,
+    /// What comes before every path of the site: empty, or `/` and a name.
+    pub prefix: String,
     snapshot: ArcSwap<Snapshot>,
     /// Held from the first configuration write of a unit until its snapshot is in place, so that no writer of this
     /// node works on a snapshot that lacks the write before.
@@ -67,11 +71,19 @@ impl Site {
             clock: parts.clock,
             random: parts.random,
             installation,
+            prefix: parts.prefix,
             snapshot: ArcSwap::default(),
             writing: Arc::new(Mutex::new(())),
         };
         site.reload().await?;
         Ok(Arc::new(site))
+    }
+
+    /// The address under which a browser finds a file of ours that configuration names: those below `/static/` and
+    /// `/media/` get the site's prefix, all others stay.
+    pub fn served(&self, address: &str) -> String {
+        let ours = ["/static/", "/media/"].iter().any(|folder| address.starts_with(folder));
+        if ours { format!("{}{address}", self.prefix) } else { address.to_owned() }
     }
 
     /// The configuration now. Requests take it once and hold it to the end.

@@ -93,6 +93,7 @@ impl TestSite {
             hooks,
             clock: Arc::new(clock.clone()),
             random: Arc::new(TestRandom::new(0)),
+            prefix: wiring.prefix.clone(),
         };
         let site = Site::open(parts).await.unwrap();
         let scripted = Scripted::default();

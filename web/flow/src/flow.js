@@ -50,13 +50,39 @@ addEventListener("pageshow", (event) => {
   for (const form of document.querySelectorAll("form[aria-busy]")) form.removeAttribute("aria-busy");
 });
 
-for (const frame of document.querySelectorAll("[data-frame]")) {
-  frame.addEventListener("load", () => document.querySelector("[data-frame-overlay]")?.remove());
+// Codes are read aloud and copied in groups; the spaces between them are no part of the code.
+for (const input of document.querySelectorAll("input.code")) {
+  input.addEventListener("input", () => {
+    const bare = input.value.replace(/\s+/g, "");
+    if (bare !== input.value) input.value = bare;
+  });
+}
+
+const frame = document.querySelector("[data-frame]");
+if (frame) {
+  const cover = document.querySelector("[data-frame-cover]");
+  // The page has loaded when its frames have.
+  if (cover && document.readyState !== "complete") {
+    cover.hidden = false;
+    addEventListener("load", () => (cover.hidden = true));
+  }
+  // A page of ours in the frame says that its work is done.
+  addEventListener("message", ({ source, origin, data }) => {
+    if (source !== frame.contentWindow || origin !== location.origin) return;
+    if (data?.source === "goauthentik.io" && data.context === "flow-executor" && data.message === "submit") {
+      frame.closest("form")?.requestSubmit();
+    }
+  });
 }
 
 const hook = document.querySelector("[data-passkey]");
 if (hook && globalThis.PublicKeyCredential) {
   import(hook.dataset.module).then((module) => module.offer(hook)).catch(() => {});
+}
+
+// What only some pages need comes in a module of its own.
+for (const element of document.querySelectorAll("[data-module]:not([data-passkey])")) {
+  import(element.dataset.module).then((module) => module.start(element));
 }
 
 document.querySelector("form[data-autosubmit]")?.requestSubmit();

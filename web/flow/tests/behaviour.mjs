@@ -154,6 +154,147 @@ export const behaviour = {
     await page.close();
   },
 
+  async "a log-out message is carried by the browser, by form and by address"(browser, base) {
+    for (const name of ["native-logout-post", "native-logout-redirect"]) {
+      const page = await open(browser, `${base}/${name}.light.ltr.html`, { posts: /sp\.example\.com/ });
+      await page.waitForURL(/sp\.example\.com/);
+      if (name.endsWith("post")) assert.equal(new URLSearchParams(page.posted.body).get("SAMLRequest"), "PHg+");
+      await page.close();
+    }
+    const page = await open(browser, `${base}/native-logout-complete.light.ltr.html`, { posts: /\/if\/flow\/sample\// });
+    await page.waitForURL(/\/if\/flow\/sample\//);
+    assert.equal(new URLSearchParams(page.posted.body).get("weir:component"), "ak-provider-saml-native-logout");
+    await page.close();
+  },
+
+  async "applications are signed out in frames before the flow goes on"(browser, base) {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    const told = [];
+    await page.route(/sp\.example\.com/, (route) => {
+      told.push(route.request().postData());
+      return route.fulfill({ contentType: "text/html", body: "out" });
+    });
+    await page.route(/icon\.svg/, (route) => {
+      told.push("by address");
+      return route.fulfill({ contentType: "text/html", body: "<script>top.location = 'about:blank'</script>" });
+    });
+    await page.route(/\/if\/flow\/sample\//, (route) => route.fulfill({ contentType: "text/html", body: "<title>posted" }));
+    await page.goto(`${base}/iframe-logout.light.ltr.html`);
+    await page.waitForURL(/\/if\/flow\/sample\//);
+    assert.deepEqual(told.sort(), ["SAMLRequest=PHg%2B&RelayState=r", "by address"]);
+    await context.close();
+  },
+
+  async "a framed page of ours ends its step, a foreign one does not"(browser, base) {
+    const page = await open(browser, `${base}/frame.light.ltr.html`, { posts: /\/if\/flow\/sample\// });
+    const message = { source: "goauthentik.io", context: "flow-executor", message: "submit" };
+    await page.evaluate((it) => window.postMessage(it, "*"), message);
+    await page.waitForTimeout(200);
+    assert.equal(page.posted, undefined, "only the frame itself may say so");
+    await page.frames()[1].evaluate((it) => parent.postMessage(it, "*"), message);
+    await page.waitForURL(/\/if\/flow\/sample\//);
+    await page.close();
+  },
+
+  async "the cover of a frame goes when the frame has loaded"(browser, base) {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    let answer;
+    await page.route(/icon\.svg/, (route) => {
+      answer = () => route.fulfill({ contentType: "text/html", body: "loaded" });
+    });
+    await page.goto(`${base}/frame.light.ltr.html`, { waitUntil: "commit" });
+    const cover = page.getByRole("status");
+    await cover.waitFor();
+    answer();
+    await cover.waitFor({ state: "hidden" });
+    await context.close();
+  },
+
+  async "spaces are no part of a code"(browser, base) {
+    const page = await open(browser, `${base}/device-code.light.ltr.html`);
+    await page.getByLabel("Code").fill(" 123 456 ");
+    assert.equal(await page.getByLabel("Code").inputValue(), "123456");
+    await page.close();
+  },
+
+  async "Plex is asked for a PIN, its window confirms it, and the token goes to the server"(browser, base) {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    let asked = 0;
+    const seen = {};
+    await context.route("https://plex.tv/api/v2/pins**", (route) => {
+      const request = route.request();
+      const headers = { "access-control-allow-origin": "*", "access-control-allow-headers": "*" };
+      if (request.method() === "OPTIONS") return route.fulfill({ headers });
+      seen.client = request.headers()["x-plex-client-identifier"];
+      asked += request.method() === "GET" ? 1 : 0;
+      return route.fulfill({ headers, json: { id: 7, code: "abcd", expiresIn: 900, authToken: asked > 1 ? "tok" : null } });
+    });
+    await context.route("https://app.plex.tv/**", (route) => {
+      seen.window = route.request().url();
+      return route.fulfill({ contentType: "text/html", body: "Plex" });
+    });
+    await page.route(/redeem_token/, (route) => {
+      seen.redeemed = [route.request().url(), route.request().postData()];
+      return route.fulfill({ json: { component: "xak-flow-redirect", to: "/if/user/#signed-in" } });
+    });
+    await page.route(/\/if\/user\//, (route) => route.fulfill({ contentType: "text/html", body: "<title>in" }));
+    await page.goto(`${base}/source-plex.light.ltr.html`);
+    const popup = page.waitForEvent("popup");
+    await page.getByRole("button", { name: "Continue with Plex" }).click();
+    await (await popup).waitForURL(/app\.plex\.tv/);
+    assert.match((await popup).url(), /#\?clientID=weir-1&code=abcd/);
+    await page.waitForURL(/\/if\/user\//);
+    assert.equal(seen.client, "weir-1");
+    assert.match(seen.redeemed[0], /\?slug=plex$/);
+    assert.deepEqual(JSON.parse(seen.redeemed[1]), { plex_token: "tok" });
+    await context.close();
+  },
+
+  async "Plex failing is said, and can be tried again"(browser, base) {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    await context.route("https://plex.tv/**", (route) => route.abort());
+    await page.goto(`${base}/source-plex.light.ltr.html`);
+    const button = page.getByRole("button", { name: "Continue with Plex" });
+    await button.click();
+    await page.getByRole("alert").filter({ hasText: "did not confirm" }).waitFor();
+    assert.equal(await button.isEnabled(), true);
+    await context.close();
+  },
+
+  async "what Telegram's frame says becomes the answer; what others say does not"(browser, base) {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    let posted;
+    await page.route(/oauth\.telegram\.org/, (route) => route.fulfill({ contentType: "text/html", body: "<p>button" }));
+    await page.route(/\/if\/flow\/sample\//, (route) => {
+      posted = new URLSearchParams(route.request().postData());
+      return route.fulfill({ contentType: "text/html", body: "<title>posted" });
+    });
+    await page.goto(`${base}/source-telegram.light.ltr.html`);
+    const data = JSON.stringify({ event: "auth_user", auth_data: { id: 42, first_name: "Maja", auth_date: 1785571200, hash: "00ff" } });
+    await page.evaluate((it) => window.postMessage(it, "*"), data);
+    const frame = await (await page.waitForSelector("iframe.embed")).contentFrame();
+    await frame.waitForURL(/embed\/harbour_bot\?.*request_access=write/);
+    assert.equal(posted, undefined);
+    await frame.evaluate((it) => parent.postMessage(it, "*"), data);
+    await page.waitForURL(/\/if\/flow\/sample\//);
+    assert.equal(posted.get("id:int"), "42");
+    assert.equal(posted.get("first_name"), "Maja");
+    await context.close();
+  },
+
+  async "Apple is reached by an ordinary link"(browser, base) {
+    const page = await open(browser, `${base}/source-apple.light.ltr.html`, { script: false });
+    const link = new URL(await page.getByRole("link", { name: "Continue with Apple" }).getAttribute("href"));
+    assert.equal(link.searchParams.get("scope"), "name email");
+    assert.equal(link.searchParams.get("redirect_uri"), "https://id.example.com/source/oauth/callback/apple/");
+    await page.close();
+  },
+
   async "foreign markup is shown but runs nothing"(browser, base) {
     const page = await open(browser, `${base}/shell.light.ltr.html`);
     await page.frameLocator("iframe.shell").getByText("Made by a stage.").waitFor();

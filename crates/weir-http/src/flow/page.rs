@@ -131,7 +131,8 @@ fn render(
     let mut notices = notices.to_vec();
     notices.extend(visit.notices.drain(..).map(|text| Notice { level: Level::Info, text }));
     let token = visit.key().map(|key| csrf::make(&http.state, key)).unwrap_or_default();
-    let (background, _) = weir_flow::executor::background(&http.state.site.snapshot(), flow, visit.info().brand);
+    let site = &http.state.site;
+    let (background, _) = weir_flow::executor::background(site, &site.snapshot(), flow, visit.info().brand);
     let layout = serde_json::to_value(flow.layout).map_err(anyhow::Error::new)?;
     let action = own_address(http, request);
     let page = FlowPage {

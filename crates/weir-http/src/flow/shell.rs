@@ -12,13 +12,13 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::Value;
 use std::sync::Arc;
 use uuid::Uuid;
-use weir_core::{ApiError, Ref};
+use weir_core::ApiError;
 use weir_flow::{
     Designation, Flow, NotApplicable,
     links::{self, PlanRequest},
     redirect,
 };
-use weir_identity::{Account, AnyFlow, Brand, avatar, brand_for_host, session as sessions};
+use weir_identity::{Account, Brand, avatar, brand_for_host, session as sessions};
 use weir_pages::{
     Action, BrandView, FooterLink, LandingPage, LandingUser, Locale, Message, MessagePage, Notice, PagePolicy,
     PageView, SessionView,
@@ -31,12 +31,14 @@ pub struct Look {
     locale: &'static Locale,
     nonce: String,
     request_id: String,
+    prefix: String,
 }
 
 impl Look {
     /// The brand of the host and the language of the visitor.
     pub fn new(http: &FlowHttp, request: &Incoming, user: Option<&Account>) -> Self {
-        let snapshot = http.state.site.snapshot();
+        let site = &http.state.site;
+        let snapshot = site.snapshot();
         let (_, brand) = brand_for_host(&snapshot, &request.host);
         let own = user.and_then(Account::locale).unwrap_or_default();
         let wishes: Vec<&str> = [request.parameter("locale").unwrap_or_default(), own, brand.default_locale()]
@@ -48,8 +50,8 @@ impl Look {
         Self {
             brand: BrandView {
                 title: brand.branding_title.clone(),
-                logo: themed(&brand.branding_logo),
-                favicon: themed(&brand.branding_favicon),
+                logo: site.served(&themed(&brand.branding_logo)),
+                favicon: site.served(&themed(&brand.branding_favicon)),
                 custom_css: brand.branding_custom_css.clone(),
                 footer_links: links
                     .iter()
@@ -58,14 +60,22 @@ impl Look {
                 theme: brand.theme().to_owned(),
             },
             locale: Locale::negotiate(&wishes, request.header("accept-language").unwrap_or_default()),
-            nonce: http.state.site.random.text(22),
+            nonce: site.random.text(22),
             request_id: request.id.clone(),
+            prefix: site.prefix.clone(),
         }
     }
 
     /// The part of every page.
     pub fn view<'a>(&'a self, notices: &'a [Notice]) -> PageView<'a> {
-        PageView { brand: &self.brand, locale: self.locale, nonce: &self.nonce, request_id: &self.request_id, notices }
+        PageView {
+            brand: &self.brand,
+            locale: self.locale,
+            nonce: &self.nonce,
+            request_id: &self.request_id,
+            prefix: &self.prefix,
+            notices,
+        }
     }
 }
 
@@ -131,7 +141,8 @@ fn found(http: &FlowHttp, to: &str) -> Response {
 /// A page that only says something.
 pub fn message(http: &FlowHttp, request: &Incoming, status: u16, message: Message<'_>) -> Response {
     let look = Look::new(http, request, None);
-    let home = [Action { label: "Back to the start", href: "/" }];
+    let start = format!("{}/", look.prefix);
+    let home = [Action { label: "Back to the start", href: &start }];
     let page = MessagePage { view: look.view(&[]), message, actions: &home };
     match http.pages.render_message(&page) {
         Ok(text) => html(request, status, text, PagePolicy::new(&look.nonce).headers(), Vec::new()),
@@ -173,7 +184,10 @@ async fn caller(http: &FlowHttp, request: &Incoming) -> Result<Caller, ApiError>
 /// `/`.
 pub async fn root(State(http): State<Arc<FlowHttp>>, Extension(request): Extension<Arc<Incoming>>) -> Response {
     match caller(&http, &request).await {
-        Ok(caller) if caller.user.is_none() => found(&http, "/flows/-/default/authentication/?next=/"),
+        Ok(caller) if caller.user.is_none() => {
+            let start = format!("{}/", http.state.config.prefix());
+            found(&http, &format!("/flows/-/default/authentication/?next={start}"))
+        }
         Ok(_) => {
             let query = super::page::raw_query(&request);
             let to = if query.is_empty() { "/if/user/".to_owned() } else { format!("/if/user/?{query}") };
@@ -276,7 +290,7 @@ async fn plan_configure(http: &FlowHttp, request: &Incoming, stage: &str) -> Res
 fn to_login(http: &FlowHttp, request: &Incoming) -> Response {
     let query = super::page::raw_query(request);
     let here = if query.is_empty() { request.path.clone() } else { format!("{}?{query}", request.path) };
-    let next: String = url::form_urlencoded::byte_serialize(here.as_bytes()).collect();
+    let next = percent(&here);
     found(http, &format!("/flows/-/default/authentication/?next={next}"))
 }
 
@@ -318,14 +332,17 @@ async fn landing(http: &FlowHttp, request: &Incoming) -> Result<Response, ApiErr
         })
         .collect();
     let prefix = http.state.config.prefix();
-    let change_password = password_link(&snapshot, &brand).map(|path| format!("{prefix}{path}"));
-    let settings = flow_link(&snapshot, brand.flow_user_settings.as_ref()).map(|path| format!("{prefix}{path}"));
+    let back = format!("next={}", percent(&format!("{prefix}/if/user/")));
+    let change_password =
+        password_stage(&snapshot, &brand).map(|stage| format!("{prefix}/flows/-/configure/{stage}/?{back}"));
+    let settings = brand.flow_user_settings.as_ref().and_then(|flow| snapshot.get::<Flow>(flow.uuid()));
+    let settings = settings.map(|flow| format!("{prefix}{}", redirect::flow_page(&flow.slug.0, &back)));
     let sign_out = format!("{prefix}/flows/-/default/invalidation/");
     let person = LandingUser {
         name: user.name.clone(),
         username: user.username.clone(),
         email: user.email.clone(),
-        avatar: avatar::for_account(&snapshot.settings, user),
+        avatar: http.state.site.served(&avatar::for_account(&snapshot.settings, user)),
         impersonated_by: caller.original.as_ref().map(|o| o.username.clone()),
     };
     let look = Look::new(http, request, Some(user));
@@ -351,19 +368,18 @@ fn device(agent: &str) -> String {
     format!("{} · {}", part("/user_agent/family"), part("/os/family"))
 }
 
-fn flow_link(snapshot: &weir_resource::Snapshot, flow: Option<&Ref<AnyFlow>>) -> Option<String> {
-    let flow = snapshot.get::<Flow>(flow?.uuid())?;
-    Some(redirect::flow_page(&flow.slug.0, "next=%2Fif%2Fuser%2F"))
+/// Text as the value of a parameter.
+fn percent(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// Where the password is changed: through the password stage of the brand's sign-in.
-fn password_link(snapshot: &weir_resource::Snapshot, brand: &Brand) -> Option<String> {
+/// The stage through which the password is changed: that of the brand's sign-in.
+fn password_stage(snapshot: &weir_resource::Snapshot, brand: &Brand) -> Option<Uuid> {
     let flow = brand.flow_authentication.as_ref()?.uuid();
     let bindings = weir_flow::planner::bindings(snapshot, flow);
-    let stage = bindings.iter().map(|(_, b)| *b.stage.pk()).find(|id| {
+    bindings.iter().map(|(_, b)| *b.stage.pk()).find(|id| {
         snapshot.find(*id).is_some_and(|s| {
             s.kind.model == "authentik_stages_password.passwordstage" && !s.text("configure_flow").is_empty()
         })
-    })?;
-    Some(format!("/flows/-/configure/{stage}/?next=%2Fif%2Fuser%2F"))
+    })
 }

@@ -9,5 +9,5 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn current(call: Call) -> Result<Reply, ApiError> {
-    Ok(Reply::ok(&current_brand(&call.snapshot, &call.request.host)))
+    Ok(Reply::ok(&current_brand(&call.app.site, &call.snapshot, &call.request.host)))
 }

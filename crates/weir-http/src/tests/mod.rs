@@ -146,6 +146,7 @@ impl Api {
             hooks,
             clock: Arc::new(clock.clone()),
             random: Arc::new(SystemRandom),
+            prefix: String::new(),
         });
         let site = site.await.unwrap();
         let cost = weir_crypto::HashCost::CHEAP;

@@ -20,7 +20,7 @@ async fn the_longest_matching_domain_wins_then_the_default_then_the_built_in() {
     assert_eq!(of("[::1]:9000"), "a-very-long-default-domain");
     let (id, _) = brand_for_host(&f.site.snapshot(), "other.net");
     assert_eq!(id.unwrap().to_string(), standard.pk);
-    let shown = current_brand(&f.site.snapshot(), "www.example.org");
+    let shown = current_brand(&f.site, &f.site.snapshot(), "www.example.org");
     assert_eq!(shown["matched_domain"], "Example.org");
     assert_eq!(shown["default_locale"], "de");
     assert_eq!(shown["ui_theme"], "dark");

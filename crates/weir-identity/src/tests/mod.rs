@@ -68,6 +68,7 @@ fn parts(db: &TestDb, clock: &FixedClock, seed: u64) -> SiteParts {
         hooks: set,
         clock: Arc::new(clock.clone()),
         random: Arc::new(Counting(AtomicU64::new(seed))),
+        prefix: String::new(),
     }
 }
 

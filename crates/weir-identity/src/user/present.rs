@@ -49,7 +49,7 @@ pub(super) async fn add(cx: &Presenting<'_>, rows: &[Stored], answers: &mut [Map
         answer.insert("is_superuser".to_owned(), superusers.contains(&row.int_pk()).into());
         answer.insert("groups_obj".to_owned(), parts("groups", &groups));
         answer.insert("roles_obj".to_owned(), parts("roles", &roles));
-        answer.insert("avatar".to_owned(), avatar::of(&cx.snapshot.settings, &subject).into());
+        answer.insert("avatar".to_owned(), cx.site.served(&avatar::of(&cx.snapshot.settings, &subject)).into());
         answer.insert("uid".to_owned(), accounts::uid(row.int_pk(), &cx.site.installation.id).into());
     }
     Ok(())
@@ -95,7 +95,7 @@ pub async fn self_view(
         "groups": groups.iter().map(|g| json!({"name": g.name, "pk": g.id})).collect::<Vec<_>>(),
         "roles": roles.iter().map(|r| json!({"name": r.name, "pk": r.id})).collect::<Vec<_>>(),
         "email": account.email,
-        "avatar": avatar::for_account(&snapshot.settings, account),
+        "avatar": site.served(&avatar::for_account(&snapshot.settings, account)),
         "uid": account.uid(&site.installation.id),
         "settings": merged.get("settings").cloned().unwrap_or_else(|| json!({})),
         "type": account.kind,

@@ -100,7 +100,7 @@ pub async fn attribute(desk: &mut Desk<'_, '_, '_>, kind: &str, key: &str, name:
         objects::ANONYMOUS | CLAIMED => match name {
             "groups" | "ak_groups" => Ok(desk.manager(Query::table(&GROUP).none())),
             "roles" => Ok(desk.manager(Query::table(&ROLE).none())),
-            "avatar" => Ok(avatar::DEFAULT_AVATAR.into()),
+            "avatar" => Ok(desk.cx.site.served(avatar::DEFAULT_AVATAR).into()),
             "sources" => Ok(desk.manager(Query::new(Source::Nothing("Source")))),
             _ => Err(Raise::no_attribute("User", name)),
         },
@@ -146,7 +146,7 @@ async fn user(desk: &mut Desk<'_, '_, '_>, key: &str, name: &str) -> Result<Valu
         "is_superuser" | "is_staff" => Ok(membership::is_superuser(&mut *desk.cx.tx, id).await.map_err(store)?.into()),
         "avatar" => {
             let account = account(desk, key).await?;
-            Ok(avatar::for_account(&desk.cx.snapshot.settings, &account).into())
+            Ok(desk.cx.site.served(&avatar::for_account(&desk.cx.snapshot.settings, &account)).into())
         }
         _ => Err(Raise::no_attribute("User", name)),
     }

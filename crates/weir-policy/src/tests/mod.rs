@@ -159,6 +159,7 @@ impl World {
             hooks,
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
+            prefix: String::new(),
         };
         let site = Site::open(parts).await.unwrap();
         let kinds = crate::kinds(Arc::clone(&expressions)).with(Obey);

@@ -87,7 +87,9 @@ impl Core {
         weir_flow::resources::hooks(&mut hooks, Arc::clone(&plans));
         weir_http::hooks(&mut hooks);
         hooks.add(BlueprintInstance::MODEL, blueprints.hooks());
-        let parts = SiteParts { db, registry: registry(), hooks, clock: options.clock, random: options.random };
+        let prefix = config.http().prefix();
+        let (clock, random) = (options.clock, options.random);
+        let parts = SiteParts { db, registry: registry(), hooks, clock, random, prefix: prefix.clone() };
         let begun = std::time::Instant::now();
         let site = Site::open(parts).await.context("reading the configuration")?;
         metrics::histogram!("weir_snapshot_rebuild_seconds").record(begun.elapsed().as_secs_f64());
@@ -101,7 +103,7 @@ impl Core {
             services: services(config),
             plans,
             anonymous_session_life: config.anonymous_session_life(),
-            prefix: config.http().prefix(),
+            prefix,
         };
         Ok(Arc::new(Self { site, engine: Arc::new(engine), hashes, blueprints }))
     }

@@ -136,6 +136,25 @@ fn everything_moves_under_the_prefix() {
     let path = link.trim().split_once(&server.address.to_string()).map(|(_, path)| path.to_owned()).unwrap();
     let (_, answer) = server.get(&path).unwrap();
     assert!(answer.to_lowercase().contains("location: /id/if/flow/initial-setup/"), "{answer}");
+    let (_, answer) = server.get("/id/").unwrap();
+    assert!(answer.contains("/id/flows/-/default/authentication/?next=/id/"), "{answer}");
+    let (status, page) = server.get("/id/if/flow/default-authentication-flow/").unwrap();
+    assert_eq!(status, 200, "{page}");
+    let addresses: Vec<&str> =
+        page.split(" href=\"").chain(page.split(" src=\"")).skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let mut ours = 0;
+    for address in addresses.into_iter().filter(|address| address.starts_with('/')) {
+        assert!(address.starts_with("/id/"), "{address} in {page}");
+        if address.starts_with("/id/static/") {
+            assert_eq!(server.get(address).unwrap().0, 200, "{address}");
+            ours += 1;
+        }
+    }
+    assert!(ours >= 3, "style, script and logo at least: {page}");
+    let (_, challenge) = server.get("/id/api/v3/flows/executor/default-authentication-flow/").unwrap();
+    assert!(challenge.contains("\"background\":\"/id/static/dist/assets/images/flow_background.jpg\""), "{challenge}");
+    let (_, brand) = server.get("/id/api/v3/core/brands/current/").unwrap();
+    assert!(brand.contains("\"branding_logo\":\"/id/static/"), "{brand}");
     server.stop();
 }
 
