@@ -54,6 +54,25 @@ impl Condition {
     }
 }
 
+/// A filter over documents that stands for some query parameters.
+pub struct Keep {
+    /// The parameters it answers for; the generic filters pass them over.
+    pub parameters: &'static [&'static str],
+    test: Box<dyn Fn(&Map) -> bool + Send + Sync>,
+}
+
+impl Keep {
+    /// A filter.
+    pub fn new(parameters: &'static [&'static str], test: impl Fn(&Map) -> bool + Send + Sync + 'static) -> Self {
+        Self { parameters, test: Box::new(test) }
+    }
+
+    /// Whether a document stays in the list.
+    pub fn keeps(&self, doc: &Map) -> bool {
+        (self.test)(doc)
+    }
+}
+
 /// Optional behaviour of one kind of object.
 #[async_trait]
 pub trait Hooks: Send + Sync {
@@ -110,6 +129,14 @@ pub trait Hooks: Send + Sync {
     /// 400 for a bad value.
     fn narrow(&self, _site: &Site, _query: &ListQuery) -> Result<Vec<Condition>, ApiError> {
         Ok(Vec::new())
+    }
+
+    /// A filter of its own for kinds with documents.
+    ///
+    /// # Errors
+    /// 400 for a bad value.
+    fn keep(&self, _query: &ListQuery) -> Result<Option<Keep>, ApiError> {
+        Ok(None)
     }
 }
 

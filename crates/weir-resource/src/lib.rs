@@ -15,7 +15,7 @@ mod unit;
 mod used_by;
 
 pub use error::{store, store_at};
-pub use hooks::{Condition, HookSet, Hooks, Presenting};
+pub use hooks::{Condition, HookSet, Hooks, Keep, Presenting};
 pub use list::{ListQuery, Page, Visible};
 pub use present::{AnyPolicy, AnyPolicyTarget, AnyStage, policy_target_uuid, present, present_one};
 pub use settings::Settings;

@@ -1,6 +1,6 @@
 //! Lists: filters, search, ordering and pages over documents in memory and over tables in SQL.
 
-use crate::{Condition, Snapshot, Stored, Unit, store, table};
+use crate::{Condition, HookSet, Keep, Snapshot, Stored, Unit, store, table};
 use serde_json::{Value, json};
 use std::cmp::Ordering;
 use weir_core::{ApiError, Backing, Field, Kind, Map, ResourceType, TableDef, validate::check_kind};
@@ -62,8 +62,14 @@ impl Page {
 }
 
 impl ListQuery {
-    fn get(&self, name: &str) -> Option<&str> {
+    /// A parameter that is not empty; the last one counts.
+    pub fn find(&self, name: &str) -> Option<&str> {
         self.parameters.iter().rev().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
+    }
+
+    /// All values of a parameter that may be repeated.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.parameters.iter().filter(move |(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
     }
 
     /// The page asked for and its size.
@@ -72,16 +78,16 @@ impl ListQuery {
     /// 404 for a page number that is none.
     pub fn page(&self, site: &Snapshot) -> Result<(u64, u64), ApiError> {
         let invalid = || ApiError::NotFound("Invalid page.".to_owned());
-        let page = match self.get("page") {
+        let page = match self.find("page") {
             Some(text) => text.parse::<u64>().ok().filter(|n| *n >= 1).ok_or_else(invalid)?,
             None => 1,
         };
-        let size = self.get("page_size").and_then(|t| t.parse::<u64>().ok()).filter(|n| *n > 0);
+        let size = self.find("page_size").and_then(|t| t.parse::<u64>().ok()).filter(|n| *n > 0);
         Ok((page, site.settings.page_size(size)))
     }
 
     fn search_words(&self) -> Vec<String> {
-        self.get("search").map(|s| s.split_whitespace().map(str::to_lowercase).collect()).unwrap_or_default()
+        self.find("search").map(|s| s.split_whitespace().map(str::to_lowercase).collect()).unwrap_or_default()
     }
 
     /// Field and direction (true = descending) in order of importance.
@@ -97,7 +103,7 @@ impl ListQuery {
                 })
                 .collect()
         };
-        let asked = self.get("ordering").map(known).unwrap_or_default();
+        let asked = self.find("ordering").map(known).unwrap_or_default();
         if asked.is_empty() { known(kind.order) } else { asked }
     }
 
@@ -157,7 +163,7 @@ impl Unit<'_> {
         visible: &Visible,
     ) -> Result<Page, ApiError> {
         match kind.backing {
-            Backing::Document => list_documents(&self.snapshot, &[kind], query, visible),
+            Backing::Document => list_documents(&self.snapshot, &self.site.hooks, &[kind], query, visible),
             Backing::Table(def) => self.list_table(kind, def, query, visible).await,
         }
     }
@@ -172,7 +178,7 @@ impl Unit<'_> {
         query: &ListQuery,
         visible: &Visible,
     ) -> Result<Page, ApiError> {
-        list_documents(&self.snapshot, kinds, query, visible)
+        list_documents(&self.snapshot, &self.site.hooks, kinds, query, visible)
     }
 
     async fn list_table(
@@ -338,6 +344,7 @@ impl Wheres {
 
 fn list_documents(
     snapshot: &Snapshot,
+    hooks: &HookSet,
     kinds: &[&'static ResourceType],
     query: &ListQuery,
     visible: &Visible,
@@ -346,14 +353,19 @@ fn list_documents(
     let words = query.search_words();
     let mut rows: Vec<Stored> = Vec::new();
     for kind in kinds {
+        let mut own: Vec<Keep> = Vec::new();
+        for hooks in hooks.of(kind.model) {
+            own.extend(hooks.keep(query)?);
+        }
+        let taken = |name: &str| own.iter().any(|keep| keep.parameters.contains(&name));
         let mut filters = Vec::new();
-        for (field, look_up, text) in query.filters(kind) {
+        for (field, look_up, text) in query.filters(kind).into_iter().filter(|(field, ..)| !taken(&field.name)) {
             filters.push((field, look_up, filter_value(field, look_up, text)?));
         }
         let by_key = query
-            .get("pk")
-            .or_else(|| query.get(kind.pk))
-            .or_else(|| query.get(kind.param).filter(|_| kind.lookup == "pk"));
+            .find("pk")
+            .or_else(|| query.find(kind.pk))
+            .or_else(|| query.find(kind.param).filter(|_| kind.lookup == "pk"));
         rows.extend(
             snapshot
                 .of_model(kind.model)
@@ -366,6 +378,7 @@ fn list_documents(
                 })
                 .filter(|o| by_key.is_none_or(|key| o.id.to_string() == key.to_lowercase()))
                 .filter(|o| filters.iter().all(|(field, look_up, value)| matches(field, look_up, value, &o.doc)))
+                .filter(|o| own.iter().all(|keep| keep.keeps(&o.doc)))
                 .filter(|o| found_by(kind, &words, &o.doc))
                 .map(|o| Stored::of(o)),
         );

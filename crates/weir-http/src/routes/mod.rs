@@ -3,6 +3,7 @@
 mod admin;
 mod blueprints;
 mod brands;
+mod crypto;
 mod event_reports;
 pub mod events;
 mod families;
@@ -29,10 +30,11 @@ pub fn all(registry: &Registry) -> Result<Vec<Route>> {
     for kind in registry.all() {
         routes.extend(rest::routes(kind)?);
     }
-    let areas: [fn() -> Vec<Route>; 15] = [
+    let areas: [fn() -> Vec<Route>; 16] = [
         admin::routes,
         blueprints::routes,
         brands::routes,
+        crypto::routes,
         event_reports::routes,
         families::routes,
         groups::routes,

@@ -133,6 +133,7 @@ fn every_definition_agrees_with_the_contract() {
     ]);
     let mut found = Vec::new();
     let mut all = weir_identity::resources();
+    all.extend(weir_pki::resources());
     all.extend(weir_policy::resources());
     all.extend(weir_flow::resources::resources());
     all.extend(weir_stages::resources());

@@ -4,6 +4,7 @@
 mod admin;
 mod callers;
 mod completeness;
+mod crypto;
 mod events;
 mod families;
 mod limits;
@@ -118,6 +119,7 @@ struct Person {
 fn kinds() -> Vec<ResourceType> {
     let mut all = weir_identity::resources();
     all.extend(crate::resources());
+    all.extend(weir_pki::resources());
     all.extend(weir_flow::resources::resources());
     all.extend([
         ResourceType::of::<PolicyBinding>(),
@@ -138,6 +140,7 @@ impl Api {
         let mut hooks = HookSet::default();
         weir_identity::hooks(&mut hooks);
         crate::hooks(&mut hooks);
+        weir_pki::hooks(&mut hooks);
         let plans = weir_flow::planner::PlanCache::new(TimeDelta::minutes(5));
         weir_flow::resources::hooks(&mut hooks, Arc::new(plans));
         let site = Site::open(SiteParts {

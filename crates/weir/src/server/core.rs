@@ -82,6 +82,7 @@ impl Core {
         let expressions = Arc::new(expressions);
         let mut hooks = HookSet::default();
         weir_identity::hooks(&mut hooks);
+        weir_pki::hooks(&mut hooks);
         weir_policy::hooks(&mut hooks, Some(Arc::clone(&expressions)));
         weir_stages::hooks(&mut hooks);
         weir_flow::resources::hooks(&mut hooks, Arc::clone(&plans));
@@ -121,6 +122,7 @@ fn services(config: &Config) -> Services {
 /// Every kind of object. One line for each crate that has some.
 fn registry() -> Registry {
     let mut types = weir_identity::resources();
+    types.extend(weir_pki::resources());
     types.extend(weir_policy::resources());
     types.extend(weir_flow::resources::resources());
     types.extend(weir_stages::resources());
