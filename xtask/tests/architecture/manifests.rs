@@ -10,6 +10,7 @@ use serde_json::Value;
 const LAYERS: &[(&str, &[&str])] = &[
     ("weir-core", &[]),
     ("weir-pages", &[]),
+    ("weir-webauthn", &[]),
     ("weir-expression", &[]),
     ("weir-expression-worker", &["weir-expression"]),
     ("weir-contract", &["weir-core"]),
@@ -21,7 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("weir-pki", &["weir-identity"]),
     ("weir-policy", &["weir-identity", "weir-expression"]),
     ("weir-flow", &["weir-policy"]),
-    ("weir-stages", &["weir-http", "weir-crypto"]),
+    ("weir-stages", &["weir-http", "weir-crypto", "weir-webauthn"]),
     ("weir-blueprints", &["weir-flow"]),
     ("weir-http", &["weir-flow", "weir-pki", "weir-contract", "weir-pages", "weir-blueprints"]),
     ("weir", &["weir-http", "weir-stages", "weir-expression-worker"]),
@@ -45,6 +46,7 @@ const PURE: &[(&str, &[&str], &str)] = &[
     ("weir-flow", &["axum", "reqwest", "hyper"], "the engine knows no HTTP, so that tests and replays can run it"),
     ("weir-policy", &["axum"], "policies know no HTTP server"),
     ("weir-pages", &["axum"], "pages turn data into text"),
+    ("weir-webauthn", &["tokio", "axum", "reqwest", "rand"], "ceremonies are functions of their input"),
 ];
 
 struct Package {
