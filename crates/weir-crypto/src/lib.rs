@@ -11,6 +11,7 @@ pub mod password;
 pub mod pool;
 mod rate;
 pub mod token;
+pub mod totp;
 pub mod uid;
 
 pub use cookie::SigningKey;

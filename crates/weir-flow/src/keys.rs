@@ -87,6 +87,17 @@ pub const CONSENT_ADDITIONAL_PERMISSIONS: Key<Vec<Value>> = Key::new("consent_ad
 pub const CONSENT_TOKEN: Key<String> = Key::new("goauthentik.io/stages/consent/token");
 /// password → password: wrong answers so far, per stage.
 pub const PASSWORD_ATTEMPTS: Key<Map> = Key::new("weir/stages/password/attempts");
+/// authenticator_totp → itself: the secret on the page, base32, per stage.
+pub const TOTP_SECRETS: Key<Map> = Key::new("weir/stages/authenticator_totp/secrets");
+/// authenticator_static → itself: the codes on the page, per stage.
+pub const STATIC_CODES: Key<Map> = Key::new("weir/stages/authenticator_static/codes");
+/// authenticator_validate → itself: what was offered last.
+pub const VALIDATE_CHALLENGES: Key<Vec<Value>> =
+    Key::new("goauthentik.io/stages/authenticator_validate/device_challenges");
+/// authenticator_validate → itself: stages on offer to set a device up.
+pub const VALIDATE_STAGES: Key<Vec<Uuid>> = Key::new("goauthentik.io/stages/authenticator_validate/stages");
+/// authenticator_validate → policies: the stage chosen among them.
+pub const VALIDATE_SELECTED_STAGE: Key<Uuid> = Key::new("goauthentik.io/stages/authenticator_validate/selected_stage");
 /// expressions, source flows → user_write.
 pub const GROUPS: Key<Vec<Value>> = Key::new("groups");
 /// expressions, source flows → user_write.
@@ -97,7 +108,7 @@ pub const USER_PATH: Key<String> = Key::new("user_path");
 pub const SOURCES_CONNECTION: Key<Value> = Key::new("goauthentik.io/sources/connection");
 
 /// Keys whose values the inspector never shows.
-pub const SECRET: &[&str] = &[CONSENT_TOKEN.name];
+pub const SECRET: &[&str] = &[CONSENT_TOKEN.name, STATIC_CODES.name, TOTP_SECRETS.name];
 
 /// The person a flow is about, if known or claimed.
 pub fn pending_user(context: &PlanContext) -> Option<PendingUser> {

@@ -1,4 +1,5 @@
-//! Who people are and what they may do: users, groups, roles, permissions, tokens, sessions, brands, reputation.
+//! Who people are and what they may do: users, groups, roles, permissions, tokens, sessions, second factors, brands,
+//! reputation.
 //! Knows no HTTP and no flow; whatever lets somebody act as a user is minted here, in a transaction that reads the
 //! user's row.
 //!
@@ -10,6 +11,7 @@ pub mod attributes;
 pub mod avatar;
 pub mod bootstrap;
 pub mod brand;
+pub mod device;
 pub mod group;
 pub mod initial;
 pub mod membership;
@@ -43,7 +45,7 @@ use weir_resource::{HookSet, Site};
 
 /// The kinds of this crate.
 pub fn resources() -> Vec<ResourceType> {
-    vec![
+    let mut all = vec![
         ResourceType::of::<User>(),
         ResourceType::of::<Group>(),
         ResourceType::of::<Role>(),
@@ -52,7 +54,9 @@ pub fn resources() -> Vec<ResourceType> {
         ResourceType::of::<AuthenticatedSession>(),
         ResourceType::of::<Brand>(),
         ResourceType::of::<ReputationScore>(),
-    ]
+    ];
+    all.extend(device::resources());
+    all
 }
 
 /// Their special behaviour.
@@ -64,6 +68,7 @@ pub fn hooks(set: &mut HookSet) {
     set.add(Token::MODEL, Arc::new(token::TokenHooks));
     set.add(AuthenticatedSession::MODEL, Arc::new(session::SessionHooks));
     set.add(Brand::MODEL, Arc::new(brand::BrandHooks));
+    device::hooks(set);
 }
 
 /// SHA-256 in hexadecimal: how keys of tokens and sessions are stored.

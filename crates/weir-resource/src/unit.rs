@@ -213,7 +213,24 @@ impl<'a> Unit<'a> {
     ) -> Result<Stored, ApiError> {
         self.begin(kind).await?;
         let merged = validate::merge(kind, None, body, Mode::Create);
-        self.save(kind, None, merged, pk).await
+        self.save(kind, None, merged, pk, Vec::new()).await
+    }
+
+    /// Creates an object on behalf of the server: read-only fields and, for kinds with a table, columns that the
+    /// definition does not name may be given.
+    ///
+    /// # Errors
+    /// Refusals of the kind's rules; those of the store.
+    pub async fn make(
+        &mut self,
+        kind: &'static ResourceType,
+        fields: Map,
+        columns: Vec<(&'static str, Val)>,
+    ) -> Result<Stored, ApiError> {
+        self.begin(kind).await?;
+        let mut doc = kind.defaults();
+        doc.extend(fields);
+        self.save(kind, None, Ok(doc), None, columns).await
     }
 
     /// Changes an object by a client's body.
@@ -232,7 +249,7 @@ impl<'a> Unit<'a> {
         // Read again inside the transaction: what the caller saw may have changed since.
         let old = self.find(kind, pk).await?.ok_or_else(ApiError::not_found)?;
         let merged = validate::merge(kind, Some(&old.doc), body, mode);
-        self.save(kind, Some(old), merged, None).await
+        self.save(kind, Some(old), merged, None, Vec::new()).await
     }
 
     /// Changes fields on behalf of the server, read-only ones included.
@@ -245,7 +262,7 @@ impl<'a> Unit<'a> {
         let old = self.find(kind, pk).await?.ok_or_else(ApiError::not_found)?;
         let mut doc = old.doc.clone();
         doc.extend(fields);
-        self.save(kind, Some(old), Ok(doc), None).await
+        self.save(kind, Some(old), Ok(doc), None, Vec::new()).await
     }
 
     /// Replaces the system settings.
@@ -301,6 +318,7 @@ impl<'a> Unit<'a> {
         old: Option<Stored>,
         merged: Result<Map, FieldErrors>,
         pk: Option<String>,
+        columns: Vec<(&'static str, Val)>,
     ) -> Result<Stored, ApiError> {
         let mut doc = merged?;
         self.check_references(kind, &mut doc).await?;
@@ -313,7 +331,7 @@ impl<'a> Unit<'a> {
         self.check_unique(kind, old.as_ref(), &doc).await?;
         let stored = match kind.backing {
             Backing::Document => self.write_document(kind, old.as_ref(), pk, doc).await?,
-            Backing::Table(def) => self.write_table(kind, def, old.as_ref(), pk, doc).await?,
+            Backing::Table(def) => self.write_table((kind, def), old.as_ref(), pk, doc, columns).await?,
         };
         for hooks in self.site.hooks.of(kind.model) {
             hooks.written(self, old.as_ref(), &stored).await?;
@@ -324,15 +342,19 @@ impl<'a> Unit<'a> {
 
     async fn write_table(
         &mut self,
-        kind: &'static ResourceType,
-        def: &'static TableDef,
+        (kind, def): (&'static ResourceType, &'static TableDef),
         old: Option<&Stored>,
         pk: Option<String>,
         doc: Map,
+        mut extra: Vec<(&'static str, Val)>,
     ) -> Result<Stored, ApiError> {
-        let mut extra = Vec::new();
         for hooks in self.site.hooks.of(kind.model) {
-            extra.extend(hooks.columns(self.site, old, &doc));
+            for (name, val) in hooks.columns(self.site, old, &doc) {
+                // What the caller gave wins.
+                if !extra.iter().any(|(given, _)| *given == name) {
+                    extra.push((name, val));
+                }
+            }
         }
         let pk = match (old, pk) {
             (None, None) if !def.pk_is_int => Some(self.site.random.uuid().to_string()),

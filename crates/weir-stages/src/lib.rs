@@ -1,6 +1,7 @@
 //! Every kind of stage: one folder each with definition (`config.rs`), wire types (`challenge.rs`), behaviour
 //! (`stage.rs`), page and tests. A new kind is a folder and one line in each list below (docs/ADD-A-STAGE.md).
 
+pub mod authenticator_validate;
 pub mod consent;
 pub mod deny;
 pub mod dummy;
@@ -25,6 +26,7 @@ use weir_resource::HookSet;
 /// The definitions of all kinds.
 pub fn resources() -> Vec<ResourceType> {
     vec![
+        ResourceType::of::<authenticator_validate::AuthenticatorValidateStage>(),
         ResourceType::of::<consent::ConsentStage>(),
         ResourceType::of::<deny::DenyStage>(),
         ResourceType::of::<dummy::DummyStage>(),
@@ -42,6 +44,7 @@ pub fn resources() -> Vec<ResourceType> {
 
 /// Special behaviour of their resources.
 pub fn hooks(set: &mut HookSet) {
+    authenticator_validate::hooks(set);
     prompt::hooks(set);
 }
 
@@ -55,6 +58,7 @@ pub fn kinds() -> StageKinds {
     StageKinds::default()
         .with(RedirectStep)
         .with(FinishSetup)
+        .with(authenticator_validate::AuthenticatorValidate)
         .with(consent::Consent)
         .with(deny::Deny)
         .with(dummy::Dummy)
@@ -71,6 +75,7 @@ pub fn kinds() -> StageKinds {
 /// Page templates by component.
 pub fn pages() -> Vec<(&'static str, &'static str)> {
     vec![
+        ("ak-stage-authenticator-validate", include_str!("authenticator_validate/page.html")),
         ("ak-stage-consent", include_str!("consent/page.html")),
         ("ak-stage-dummy", include_str!("dummy/page.html")),
         ("ak-stage-identification", include_str!("identification/page.html")),
@@ -90,10 +95,10 @@ pub(crate) mod unserved {
         const MODEL: &'static str = "authentik_stages_captcha.captchastage";
         type Pk = uuid::Uuid;
     }
-    /// Authenticator validation stages.
-    pub struct AuthenticatorValidateStage;
-    impl RefTarget for AuthenticatorValidateStage {
-        const MODEL: &'static str = "authentik_stages_authenticator_validate.authenticatorvalidatestage";
+    /// Types of security keys.
+    pub struct WebAuthnDeviceType;
+    impl RefTarget for WebAuthnDeviceType {
+        const MODEL: &'static str = "authentik_stages_authenticator_webauthn.webauthndevicetype";
         type Pk = uuid::Uuid;
     }
     /// Sources.

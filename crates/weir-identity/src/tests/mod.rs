@@ -3,6 +3,7 @@
 mod accounts;
 mod bootstrap;
 mod brands;
+mod devices;
 mod groups;
 mod permissions;
 mod pure;

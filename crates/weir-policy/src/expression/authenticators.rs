@@ -1,6 +1,7 @@
 //! What `ak_user_has_authenticator` asks.
 
 use async_trait::async_trait;
+use weir_identity::device::{self, DeviceKind};
 use weir_store::{StoreError, Tx};
 
 /// Knows which second factors users have.
@@ -21,5 +22,21 @@ pub struct NoAuthenticators;
 impl Authenticators for NoAuthenticators {
     async fn has_confirmed(&self, _tx: &mut Tx, _user: i64, _kind: Option<&str>) -> Result<bool, StoreError> {
         Ok(false)
+    }
+}
+
+/// The devices that the site keeps.
+pub struct KeptDevices;
+
+#[async_trait]
+impl Authenticators for KeptDevices {
+    async fn has_confirmed(&self, tx: &mut Tx, user: i64, kind: Option<&str>) -> Result<bool, StoreError> {
+        match kind {
+            None => device::has_confirmed(tx, user, None).await,
+            Some(word) => match DeviceKind::parse(word) {
+                Some(kind) => device::has_confirmed(tx, user, Some(kind)).await,
+                None => Ok(false),
+            },
+        }
     }
 }

@@ -19,7 +19,7 @@ mod sets;
 mod tests;
 mod web;
 
-pub use authenticators::{Authenticators, NoAuthenticators};
+pub use authenticators::{Authenticators, KeptDevices, NoAuthenticators};
 
 use crate::{
     PolicyCx, PolicyFailure, PolicyRequest, PolicyResult, RequestInfo,

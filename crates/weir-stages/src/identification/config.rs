@@ -1,8 +1,9 @@
 //! Definition of the identification stage.
 
 use crate::{
+    authenticator_validate::AuthenticatorValidateStage,
     password::PasswordStage,
-    unserved::{AuthenticatorValidateStage, CaptchaStage, Source},
+    unserved::{CaptchaStage, Source},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

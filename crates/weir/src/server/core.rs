@@ -10,7 +10,7 @@ use weir_crypto::{HashCost, HashPool};
 use weir_expression::{Limits, Pool, PoolSettings, WorkerCommand};
 use weir_flow::{App, app::Services, planner::PlanCache};
 use weir_policy::{
-    expression::Expressions,
+    expression::{Expressions, KeptDevices},
     outbound::{Outbound, OutboundSettings},
 };
 use weir_resource::{HookSet, Site, SiteParts};
@@ -78,7 +78,8 @@ impl Core {
         let outbound = Arc::new(Outbound::new(outbound));
         let expressions = Expressions::new(pool(config, options.expression_worker))
             .with_outbound(Arc::clone(&outbound))
-            .with_hashes(Arc::clone(&hashes));
+            .with_hashes(Arc::clone(&hashes))
+            .with_authenticators(Arc::new(KeptDevices));
         let expressions = Arc::new(expressions);
         let mut hooks = HookSet::default();
         weir_identity::hooks(&mut hooks);

@@ -1,0 +1,73 @@
+//! Accounts at Duo, which asks their owner by itself.
+
+use super::{DeviceKind, DeviceRow, OWN};
+use crate::Reader;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use weir_core::{ApiError, Backing, Map, Operations, Resource, TableDef};
+use weir_resource::{Unit, store};
+use weir_store::StoreError;
+
+/// An account at Duo.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct DuoDevice {
+    /// Name by which its owner knows the device.
+    #[schemars(length(min = 1, max = 64))]
+    pub name: String,
+    /// Whose it is.
+    #[serde(default)]
+    #[schemars(extend("readOnly" = true, "writeOnly" = true, "format" = "int64"))]
+    pub user: Option<i64>,
+}
+
+const TABLE: TableDef =
+    TableDef { table: DeviceKind::Duo.table(), pk: "id", pk_is_int: true, links: &[], only: "", search_index: "" };
+
+impl Resource for DuoDevice {
+    const MODEL: &'static str = DeviceKind::Duo.model();
+    const PATH: &'static str = "authenticators/duo";
+    const SCHEMA: &'static str = "DuoDevice";
+    const VERBOSE: &'static str = DeviceKind::Duo.verbose_name();
+    const PARAM: &'static str = "id";
+    const UNIQUE: &'static [&'static [&'static str]] = &[];
+    const OWNER: Option<&'static str> = Some("user");
+    const BACKING: Backing = Backing::Table(&TABLE);
+    const OPERATIONS: Operations = OWN;
+}
+
+/// Makes a device of an account at Duo.
+///
+/// # Errors
+/// 400 (general) when the account is bound to the stage already, whoever's it is; those of the store.
+pub async fn create(
+    unit: &mut Unit<'_>,
+    (user_id, name): (i64, &str),
+    stage: Uuid,
+    duo_user_id: &str,
+) -> Result<DeviceRow, ApiError> {
+    const KNOWN: &str = "Device with Credential ID already exists.";
+    if find_by_account(&mut unit.tx, stage, duo_user_id).await.map_err(store)?.is_some() {
+        return Err(ApiError::general(KNOWN));
+    }
+    let device = super::create(unit, DeviceKind::Duo, (user_id, name), Map::new(), Vec::new()).await?;
+    // Apart from the rest, so that a conflict is known to be about this.
+    let sql = "UPDATE identity_device_duo SET stage = $1, duo_user_id = $2 WHERE id = $3";
+    let written = unit.tx.write(sql, &[stage.into(), duo_user_id.into(), device.id().into()]).await;
+    written.map_err(|error| match error {
+        StoreError::Conflict { .. } => ApiError::general(KNOWN),
+        other => store(other),
+    })?;
+    Ok(DeviceRow { stage: Some(stage), detail: duo_user_id.to_owned(), ..device })
+}
+
+/// The device of a stage that is bound to this account at Duo.
+pub async fn find_by_account(
+    mut reader: impl Reader,
+    stage: Uuid,
+    duo_user_id: &str,
+) -> Result<Option<DeviceRow>, StoreError> {
+    let sql = "SELECT id FROM identity_device_duo WHERE stage = $1 AND duo_user_id = $2";
+    let Some(row) = reader.read_one(sql, &[stage.into(), duo_user_id.into()]).await? else { return Ok(None) };
+    super::find(reader, DeviceKind::Duo, &row.int("id")?.to_string()).await
+}

@@ -1,0 +1,85 @@
+//! Second factors of users ("devices"): one table and one file for each kind, and what all kinds have in common.
+//!
+//! * [`DeviceKind`]: the kinds, their names on the wire and their tables.
+//! * [`DeviceRow`]: the columns that every table has; [`confirmed_of_user`] and other look-ups over all kinds.
+//! * [`Throttle`]: after wrong answers a device refuses everything for a while.
+//! * [`set_code`], [`take_code`]: codes that travel to the person (mail, SMS).
+//! * a module for each kind: its definition for the API, `create`, and what the kind alone can do.
+//!
+//! `create` goes through the audited write path; the device is confirmed then, because its owner has just shown that it
+//! works. To judge an answer: [`lock`] the device, ask [`Throttle::is_closed`], then [`fail`] or [`succeed`]; whatever
+//! proves something once is consumed by one conditional statement of the kind. Unconfirmed devices prove nothing.
+
+mod code;
+pub mod duo;
+pub mod email;
+pub mod endpoint;
+mod hooks;
+mod kind;
+mod row;
+pub mod sms;
+pub mod static_codes;
+mod throttle;
+pub mod totp;
+pub mod webauthn;
+
+pub use code::{forget_code, set_code, take_code};
+pub use duo::DuoDevice;
+pub use email::EmailDevice;
+pub use endpoint::EndpointDevice;
+pub use kind::DeviceKind;
+pub use row::{DeviceRow, confirmed_of_user, find, has_confirmed, of_users, touch};
+pub use sms::SmsDevice;
+pub use static_codes::StaticDevice;
+pub use throttle::{Throttle, fail, lock, succeed};
+pub use totp::TotpDevice;
+pub use webauthn::WebAuthnDevice;
+
+use hooks::DeviceHooks;
+use std::sync::Arc;
+use weir_core::{ApiError, Map, Operations, ResourceType};
+use weir_resource::{HookSet, Unit, store};
+use weir_store::Val;
+
+/// Operations on one's own devices. What an administrator may do besides is said where it is served.
+const OWN: Operations = Operations { create: false, update: true, destroy: true, used_by: true };
+
+/// The definitions of all kinds.
+pub fn resources() -> Vec<ResourceType> {
+    vec![
+        ResourceType::of::<DuoDevice>(),
+        ResourceType::of::<EmailDevice>(),
+        ResourceType::of::<EndpointDevice>(),
+        ResourceType::of::<SmsDevice>(),
+        ResourceType::of::<StaticDevice>(),
+        ResourceType::of::<TotpDevice>(),
+        ResourceType::of::<WebAuthnDevice>(),
+    ]
+}
+
+/// Their special behaviour.
+pub fn hooks(set: &mut HookSet) {
+    for kind in DeviceKind::ALL {
+        set.add(kind.model(), Arc::new(DeviceHooks(kind)));
+    }
+    set.add(DeviceKind::Static.model(), Arc::new(static_codes::StaticHooks));
+    set.add(DeviceKind::WebAuthn.model(), Arc::new(webauthn::WebAuthnHooks));
+}
+
+/// Makes a confirmed device with these fields and columns.
+async fn create(
+    unit: &mut Unit<'_>,
+    kind: DeviceKind,
+    (user_id, name): (i64, &str),
+    mut fields: Map,
+    mut columns: Vec<(&'static str, Val)>,
+) -> Result<DeviceRow, ApiError> {
+    let found = unit.site.registry.find(kind.model());
+    let definition = found.ok_or_else(|| anyhow::anyhow!("{} is not registered", kind.model()))?;
+    fields.insert("name".to_owned(), name.into());
+    fields.insert("user".to_owned(), user_id.into());
+    columns.push(("confirmed", true.into()));
+    let made = unit.make(definition, fields, columns).await?;
+    let row = find(&mut unit.tx, kind, &made.pk).await.map_err(store)?;
+    Ok(row.ok_or_else(|| anyhow::anyhow!("a device is gone as soon as it was made"))?)
+}

@@ -1,0 +1,165 @@
+//! Security keys and passkeys.
+
+use super::{DeviceKind, DeviceRow, OWN};
+use crate::{Reader, reader::marks};
+use async_trait::async_trait;
+use chrono::SecondsFormat;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use weir_core::{ApiError, Backing, Map, Operations, Resource, TableDef};
+use weir_resource::{Hooks, Presenting, Stored, Unit, store, store_at};
+use weir_store::{Row, StoreError, Tx, Val};
+
+/// A security key or passkey.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct WebAuthnDevice {
+    /// Name by which its owner knows the device.
+    #[schemars(length(min = 1, max = 200))]
+    pub name: String,
+    /// Model of the authenticator, as it told at set-up.
+    #[serde(default)]
+    #[schemars(extend("readOnly" = true))]
+    pub aaguid: String,
+    /// Whose it is.
+    #[serde(default)]
+    #[schemars(extend("readOnly" = true, "writeOnly" = true, "format" = "int64"))]
+    pub user: Option<i64>,
+}
+
+const TABLE: TableDef =
+    TableDef { table: DeviceKind::WebAuthn.table(), pk: "id", pk_is_int: true, links: &[], only: "", search_index: "" };
+
+impl Resource for WebAuthnDevice {
+    const MODEL: &'static str = DeviceKind::WebAuthn.model();
+    const PATH: &'static str = "authenticators/webauthn";
+    const SCHEMA: &'static str = "WebAuthnDevice";
+    const VERBOSE: &'static str = DeviceKind::WebAuthn.verbose_name();
+    const PARAM: &'static str = "id";
+    const UNIQUE: &'static [&'static [&'static str]] = &[];
+    const OWNER: Option<&'static str> = Some("user");
+    const BACKING: Backing = Backing::Table(&TABLE);
+    const OPERATIONS: Operations = OWN;
+}
+
+/// A credential to keep.
+#[derive(Clone, Debug)]
+pub struct NewCredential {
+    /// Whose it is.
+    pub user_id: i64,
+    /// Name for people.
+    pub name: String,
+    /// Base64url without padding; unique over all users.
+    pub credential_id: String,
+    /// COSE key, base64url.
+    pub public_key: String,
+    /// The authenticator's counter.
+    pub sign_count: i64,
+    /// The host it was made for.
+    pub rp_id: String,
+    /// Model of the authenticator.
+    pub aaguid: String,
+    /// The known device type, by its aaguid.
+    pub device_type: Option<String>,
+}
+
+/// A credential for checking an assertion.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Credential {
+    /// The device.
+    pub device: DeviceRow,
+    /// Base64url without padding.
+    pub credential_id: String,
+    /// COSE key, base64url.
+    pub public_key: String,
+    /// The counter of the last assertion.
+    pub sign_count: i64,
+    /// The host it was made for.
+    pub rp_id: String,
+    /// The known device type, by its aaguid.
+    pub device_type: Option<String>,
+}
+
+/// Keeps a credential.
+///
+/// # Errors
+/// 400 on `response` when the credential is known already, whoever's it is; those of the store.
+pub async fn create(unit: &mut Unit<'_>, new: NewCredential) -> Result<DeviceRow, ApiError> {
+    const KNOWN: &str = "Credential ID already exists.";
+    let sql = "SELECT id FROM identity_device_webauthn WHERE credential_id = $1";
+    if unit.tx.read_one(sql, &[(&new.credential_id).into()]).await.map_err(store)?.is_some() {
+        return Err(ApiError::field("response", KNOWN));
+    }
+    let fields = Map::from_iter([("aaguid".to_owned(), new.aaguid.into())]);
+    let columns = vec![("public_key", new.public_key.into()), ("sign_count", new.sign_count.into())];
+    let device = super::create(unit, DeviceKind::WebAuthn, (new.user_id, &new.name), fields, columns).await?;
+    // Apart from the rest, so that a conflict is known to be about this.
+    let sql = "UPDATE identity_device_webauthn SET credential_id = $1, rp_id = $2, device_type = $3 WHERE id = $4";
+    let vals = [new.credential_id.into(), new.rp_id.into(), new.device_type.into(), device.id().into()];
+    unit.tx.write(sql, &vals).await.map_err(store_at("response", KNOWN))?;
+    Ok(device)
+}
+
+/// A credential by its id, whoever's it is; unconfirmed ones are not found.
+pub async fn find_by_credential_id(mut reader: impl Reader, id: &str) -> Result<Option<Credential>, StoreError> {
+    let sql = "SELECT * FROM identity_device_webauthn WHERE credential_id = $1 AND confirmed = TRUE";
+    let Some(row) = reader.read_one(sql, &[id.into()]).await? else { return Ok(None) };
+    read(&mut reader, &row).await
+}
+
+/// The credentials of a user, oldest first.
+pub async fn credentials_of(mut reader: impl Reader, user_id: i64) -> Result<Vec<Credential>, StoreError> {
+    let sql = "SELECT * FROM identity_device_webauthn WHERE \"user\" = $1 AND confirmed = TRUE \
+               AND credential_id IS NOT NULL ORDER BY created, id";
+    let mut found = Vec::new();
+    for row in reader.read(sql, &[user_id.into()]).await? {
+        found.extend(read(&mut reader, &row).await?);
+    }
+    Ok(found)
+}
+
+async fn read(reader: &mut impl Reader, row: &Row) -> Result<Option<Credential>, StoreError> {
+    let pk = row.int("id")?.to_string();
+    let Some(device) = super::find(reader, DeviceKind::WebAuthn, &pk).await? else { return Ok(None) };
+    Ok(Some(Credential {
+        device,
+        credential_id: row.text("credential_id")?,
+        public_key: row.text("public_key")?,
+        sign_count: row.int("sign_count")?,
+        rp_id: row.text("rp_id")?,
+        device_type: row.opt_text("device_type")?,
+    }))
+}
+
+/// Notes the counter of an assertion. False when it does not grow: then the assertion, or a copy of the authenticator,
+/// was used before. A counter that stays 0 is one that the authenticator does not keep.
+pub async fn advance_counter(tx: &mut Tx, device: &DeviceRow, count: i64) -> Result<bool, StoreError> {
+    let sql = "UPDATE identity_device_webauthn SET sign_count = $1 WHERE id = $2 AND confirmed = TRUE \
+               AND (sign_count < $1 OR (sign_count = 0 AND $1 = 0))";
+    Ok(tx.write(sql, &[count.into(), device.id().into()]).await? > 0)
+}
+
+/// Rules of credentials.
+pub(super) struct WebAuthnHooks;
+
+#[async_trait]
+impl Hooks for WebAuthnHooks {
+    async fn present(&self, cx: &Presenting<'_>, rows: &[Stored], answers: &mut [Map]) -> Result<(), ApiError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let vals: Vec<Val> = rows.iter().map(|row| row.int_pk().into()).collect();
+        let sql = format!("SELECT id, created FROM identity_device_webauthn WHERE id IN ({})", marks(1, vals.len()));
+        let mut created = BTreeMap::new();
+        for row in cx.site.db.read(&sql, &vals).await.map_err(store)? {
+            created.insert(row.int("id").map_err(store)?, row.time("created").map_err(store)?);
+        }
+        for (row, answer) in rows.iter().zip(answers) {
+            let at = created.get(&row.int_pk()).map(|at| at.to_rfc3339_opts(SecondsFormat::Micros, true));
+            answer.insert("created_on".to_owned(), at.into());
+            answer.entry("device_type").or_insert(Value::Null);
+        }
+        Ok(())
+    }
+}
