@@ -79,7 +79,7 @@ fn all_bad_fields_are_reported_together() {
 }
 
 #[test]
-fn a_patch_keeps_what_it_leaves_out_and_a_put_keeps_secrets() {
+fn a_patch_keeps_what_it_leaves_out_and_a_put_keeps_secrets_that_may_be_left_out() {
     let table = ResourceType::of::<Sample>();
     let stored =
         validate::merge(&table, None, &body(json!({"name": "a", "count": 9, "secret": "s"})), Mode::Create).unwrap();
@@ -87,6 +87,12 @@ fn a_patch_keeps_what_it_leaves_out_and_a_put_keeps_secrets() {
     assert_eq!((patched["name"].clone(), patched["count"].clone()), (json!("b"), json!(9)));
     let replaced = validate::merge(&table, Some(&stored), &body(json!({"name": "c"})), Mode::Replace).unwrap();
     assert_eq!((replaced["count"].clone(), replaced["secret"].clone()), (json!(5), json!("s")));
+    let mut table = table;
+    for field in table.fields.iter_mut().filter(|f| f.name == "secret") {
+        field.required = true;
+    }
+    let refused = validate::merge(&table, Some(&stored), &body(json!({"name": "c"})), Mode::Replace).unwrap_err();
+    assert!(refused.has("secret"), "a secret that is required is required by a PUT");
 }
 
 #[test]

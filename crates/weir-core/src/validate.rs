@@ -41,7 +41,7 @@ pub fn merge(resource: &ResourceType, stored: Option<&Map>, body: &Map, mode: Mo
         }
         match body.get(&field.name) {
             None if mode == Mode::Patch => {}
-            None if field.required && !(mode == Mode::Replace && field.write_only) => {
+            None if field.required => {
                 errors.add(&field.name, "This field is required.", "required");
             }
             None => {

@@ -85,6 +85,14 @@ pub const CONSENT_PERMISSIONS: Key<Vec<Value>> = Key::new("consent_permissions")
 pub const CONSENT_ADDITIONAL_PERMISSIONS: Key<Vec<Value>> = Key::new("consent_additional_permissions");
 /// consent → consent.
 pub const CONSENT_TOKEN: Key<String> = Key::new("goauthentik.io/stages/consent/token");
+/// captcha, identification → policies: the provider's answer and the stage.
+pub const CAPTCHA: Key<Value> = Key::new("captcha");
+/// expressions → captcha, identification.
+pub const CAPTCHA_SITE_KEY: Key<String> = Key::new("goauthentik.io/stages/captcha/site_key");
+/// expressions → captcha, identification.
+pub const CAPTCHA_PRIVATE_KEY: Key<String> = Key::new("goauthentik.io/stages/captcha/private_key");
+/// captcha, identification → the same: tasks of our own proof of work, by stage.
+pub const CAPTCHA_TASKS: Key<Map> = Key::new("weir/stages/captcha/tasks");
 /// password → password: wrong answers so far, per stage.
 pub const PASSWORD_ATTEMPTS: Key<Map> = Key::new("weir/stages/password/attempts");
 /// authenticator_totp → itself: the secret on the page, base32, per stage.
@@ -108,7 +116,7 @@ pub const USER_PATH: Key<String> = Key::new("user_path");
 pub const SOURCES_CONNECTION: Key<Value> = Key::new("goauthentik.io/sources/connection");
 
 /// Keys whose values the inspector never shows.
-pub const SECRET: &[&str] = &[CONSENT_TOKEN.name, STATIC_CODES.name, TOTP_SECRETS.name];
+pub const SECRET: &[&str] = &[CAPTCHA_PRIVATE_KEY.name, CONSENT_TOKEN.name, STATIC_CODES.name, TOTP_SECRETS.name];
 
 /// The person a flow is about, if known or claimed.
 pub fn pending_user(context: &PlanContext) -> Option<PendingUser> {

@@ -33,12 +33,14 @@ const JS: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 const FILES: &[(&str, &str, &[u8])] = &[
+    ("/static/dist/flow/captcha.js", JS, include_bytes!("../../../web/flow/src/captcha.js")),
     ("/static/dist/flow/flow.css", CSS, include_bytes!("../../../web/flow/src/flow.css")),
     ("/static/dist/flow/flow.js", JS, include_bytes!("../../../web/flow/src/flow.js")),
     ("/static/dist/flow/logout.js", JS, include_bytes!("../../../web/flow/src/logout.js")),
     ("/static/dist/flow/plex.js", JS, include_bytes!("../../../web/flow/src/plex.js")),
     ("/static/dist/flow/telegram.js", JS, include_bytes!("../../../web/flow/src/telegram.js")),
     ("/static/dist/flow/passkey.js", JS, include_bytes!("../../../web/flow/src/passkey.js")),
+    ("/static/dist/flow/proof-of-work.js", JS, include_bytes!("../../../web/flow/src/proof-of-work.js")),
     ("/static/dist/flow/lines.svg", SVG, include_bytes!("../../../web/flow/assets/lines.svg")),
     ("/static/dist/assets/icons/icon.svg", SVG, include_bytes!("../../../web/flow/assets/icon.svg")),
     ("/static/dist/assets/icons/icon.png", "image/png", include_bytes!("../../../web/flow/assets/icon.png")),

@@ -2,6 +2,7 @@
 //! (`stage.rs`), page and tests. A new kind is a folder and one line in each list below (docs/ADD-A-STAGE.md).
 
 pub mod authenticator_validate;
+pub mod captcha;
 pub mod consent;
 pub mod deny;
 pub mod dummy;
@@ -9,6 +10,7 @@ pub mod identification;
 pub mod password;
 pub mod prompt;
 pub mod redirect;
+mod remote;
 pub mod user_delete;
 pub mod user_login;
 pub mod user_logout;
@@ -27,6 +29,7 @@ use weir_resource::HookSet;
 pub fn resources() -> Vec<ResourceType> {
     vec![
         ResourceType::of::<authenticator_validate::AuthenticatorValidateStage>(),
+        ResourceType::of::<captcha::CaptchaStage>(),
         ResourceType::of::<consent::ConsentStage>(),
         ResourceType::of::<deny::DenyStage>(),
         ResourceType::of::<dummy::DummyStage>(),
@@ -59,6 +62,7 @@ pub fn kinds() -> StageKinds {
         .with(RedirectStep)
         .with(FinishSetup)
         .with(authenticator_validate::AuthenticatorValidate)
+        .with(captcha::Captcha)
         .with(consent::Consent)
         .with(deny::Deny)
         .with(dummy::Dummy)
@@ -76,6 +80,7 @@ pub fn kinds() -> StageKinds {
 pub fn pages() -> Vec<(&'static str, &'static str)> {
     vec![
         ("ak-stage-authenticator-validate", include_str!("authenticator_validate/page.html")),
+        ("ak-stage-captcha", include_str!("captcha/page.html")),
         ("ak-stage-consent", include_str!("consent/page.html")),
         ("ak-stage-dummy", include_str!("dummy/page.html")),
         ("ak-stage-identification", include_str!("identification/page.html")),
@@ -89,12 +94,6 @@ pub fn pages() -> Vec<(&'static str, &'static str)> {
 pub(crate) mod unserved {
     use weir_core::types::RefTarget;
 
-    /// Captcha stages.
-    pub struct CaptchaStage;
-    impl RefTarget for CaptchaStage {
-        const MODEL: &'static str = "authentik_stages_captcha.captchastage";
-        type Pk = uuid::Uuid;
-    }
     /// Types of security keys.
     pub struct WebAuthnDeviceType;
     impl RefTarget for WebAuthnDeviceType {

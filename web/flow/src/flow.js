@@ -75,6 +75,12 @@ if (frame) {
   });
 }
 
+for (const box of document.querySelectorAll("[data-captcha]")) {
+  import(box.dataset.module)
+    .then((module) => module.start(box))
+    .catch(() => (box.querySelector("[role=status]").textContent = box.dataset.failed));
+}
+
 const hook = document.querySelector("[data-passkey]");
 if (hook && globalThis.PublicKeyCredential) {
   import(hook.dataset.module).then((module) => module.offer(hook)).catch(() => {});

@@ -1,9 +1,8 @@
 //! Definition of the identification stage.
 
 use crate::{
-    authenticator_validate::AuthenticatorValidateStage,
-    password::PasswordStage,
-    unserved::{CaptchaStage, Source},
+    authenticator_validate::AuthenticatorValidateStage, captcha::CaptchaStage, password::PasswordStage,
+    unserved::Source,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

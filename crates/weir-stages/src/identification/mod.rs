@@ -1,5 +1,6 @@
 //! Asks who somebody is.
 
+mod captcha;
 mod challenge;
 mod config;
 mod stage;

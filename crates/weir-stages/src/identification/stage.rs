@@ -1,6 +1,6 @@
 //! Behaviour of the identification stage.
 
-use super::{IdentificationChallenge, IdentificationResponse, IdentificationStage};
+use super::{IdentificationChallenge, IdentificationResponse, IdentificationStage, captcha};
 use crate::password::{PasswordStage, backends};
 use async_trait::async_trait;
 use serde_json::Value;
@@ -41,6 +41,16 @@ impl Identification {
             && cx.unit.snapshot.referring_by::<PolicyBinding>(cx.binding, "target").is_empty()
     }
 
+    /// A refused name stays in the context, known or not: policies may look at it, later stages pretend.
+    fn claim(cx: &mut StageCx<'_>, config: &IdentificationStage, typed: &str) {
+        cx.context.set(keys::PENDING_USER, &PendingUser::Claimed { identifier: typed.to_owned() });
+        if config.show_matched_user {
+            cx.context.remove(keys::PENDING_USER_IDENTIFIER);
+        } else {
+            cx.context.set(keys::PENDING_USER_IDENTIFIER, &typed.to_owned());
+        }
+    }
+
     async fn identify(
         &self,
         cx: &mut StageCx<'_>,
@@ -53,13 +63,7 @@ impl Identification {
         if found.is_none() {
             tracing::info!("an unknown identifier was given");
         }
-        // A refused name stays in the context, known or not: policies may look at it, later stages pretend.
-        cx.context.set(keys::PENDING_USER, &PendingUser::Claimed { identifier: typed.to_owned() });
-        if config.show_matched_user {
-            cx.context.remove(keys::PENDING_USER_IDENTIFIER);
-        } else {
-            cx.context.set(keys::PENDING_USER_IDENTIFIER, &typed.to_owned());
-        }
+        Self::claim(cx, config, typed);
         let stage = config.password_stage.as_ref().and_then(|r| cx.unit.snapshot.get::<PasswordStage>(r.uuid()));
         let Some(stage) = stage else {
             // Written for known names too, with no change, so that both cost the same.
@@ -102,7 +106,8 @@ impl Identification {
         Err(refused())
     }
 
-    fn challenge(cx: &StageCx<'_>, config: &IdentificationStage) -> IdentificationChallenge {
+    fn challenge(cx: &mut StageCx<'_>, config: &IdentificationStage) -> IdentificationChallenge {
+        let captcha_stage = captcha::challenge(cx, config);
         let password = config.password_stage.as_ref().and_then(|r| cx.unit.snapshot.get::<PasswordStage>(r.uuid()));
         let is_login = cx.flow.designation == Designation::Authentication;
         let named = |value: Option<Value>, field: &str| {
@@ -118,7 +123,7 @@ impl Identification {
                 .or_else(|| named(cx.context.get(keys::DEVICE), "name")),
             application_pre_launch: named(cx.context.get(keys::APPLICATION), "launch_url"),
             flow_designation: cx.flow.designation,
-            captcha_stage: None,
+            captcha_stage,
             enroll_url: Self::link(cx, config.enrollment_flow.as_ref()),
             recovery_url: Self::link(cx, config.recovery_flow.as_ref()),
             passwordless_url: Self::link(cx, config.passwordless_flow.as_ref()),
@@ -173,9 +178,13 @@ impl Stage for Identification {
             // No passkey was offered, so none can be valid here.
             return Err(refused());
         }
-        match response.uid_field.as_deref().filter(|t| !t.is_empty()) {
-            None => Err(Reject::Invalid(FieldErrors::general("No identification data provided."))),
-            Some(typed) => self.identify(cx, config, typed, response.password.as_deref()).await,
+        let Some(typed) = response.uid_field.as_deref().filter(|t| !t.is_empty()) else {
+            return Err(Reject::Invalid(FieldErrors::general("No identification data provided.")));
+        };
+        if !captcha::is_passed(cx, config, response.captcha_token.as_deref()).await? {
+            Self::claim(cx, config, typed);
+            return Err(refused());
         }
+        self.identify(cx, config, typed, response.password.as_deref()).await
     }
 }

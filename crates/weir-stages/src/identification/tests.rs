@@ -299,3 +299,101 @@ async fn identification_alone_is_a_step_not_a_log_in() {
     assert_end(&browser.post("only", "", json!({"uid_field": "ann"})).await, "/");
     assert_eq!(browser.username().await, None);
 }
+
+/// The flow with a captcha that has the browser compute, and a password.
+async fn with_captcha(site: &TestSite, more: Value) -> i64 {
+    let captcha = site.stage("captcha", "human?", crate::captcha::tests::own()).await;
+    let mut settings = weir_testkit::map(json!({"captcha_stage": captcha, "show_matched_user": false}));
+    settings.extend(weir_testkit::map(more));
+    with_password(site, Value::Object(settings)).await
+}
+
+fn solved(shown: &Value) -> String {
+    crate::captcha::tests::solve(&shown["captcha_stage"])
+}
+
+#[tokio::test]
+async fn a_captcha_on_the_same_page_must_be_solved() {
+    let site = site().await;
+    let ann = with_captcha(&site, json!({})).await;
+    let mut browser = site.browser();
+    let shown = browser.get("f", "").await;
+    let captcha = &shown["captcha_stage"];
+    assert_eq!((component(captcha), &captcha["pending_user"]), ("ak-stage-captcha", &json!("")));
+    assert!(captcha["pending_user_avatar"].is_string() && captcha["interactive"] == false);
+    let token = solved(&shown);
+    let answer = json!({"uid_field": "ann", "password": "right horse", "captcha_token": token});
+    assert_eq!(browser.post("f", "", answer).await["pending_user"], "ann");
+    let context = browser.context().await;
+    assert_eq!(context["pending_user"]["pk"], ann);
+    assert_eq!(context["captcha"]["stage"]["name"], "human?");
+}
+
+#[tokio::test]
+async fn a_missing_or_wrong_captcha_says_nothing_about_who_exists() {
+    let site = site().await;
+    with_captcha(&site, json!({})).await;
+    let mut seen = Vec::new();
+    for (typed, password) in [("ann", "right horse"), ("ann", "wrong"), ("zoe", "right horse")] {
+        for token in [json!(null), json!(""), json!("nonsense"), json!("v1.4.16.99999999999.x:0")] {
+            let mut browser = site.browser();
+            let answer = json!({"uid_field": typed, "password": password, "captcha_token": token});
+            let mut shown = browser.post("f", "", answer).await;
+            assert_eq!(error(&shown, "non_field_errors").0, "Failed to authenticate.");
+            assert_eq!(browser.context().await["pending_user"]["pk"], Value::Null, "nobody is pending");
+            shown["pending_user_identifier"] = json!("?");
+            shown["captcha_stage"]["site_key"] = json!("?");
+            seen.push(shown);
+        }
+    }
+    assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "{seen:?}");
+    assert!(site.events().await.is_empty(), "no password was looked at");
+    assert_eq!((site.reputation("ann").await, site.reputation("zoe").await), (0, 0));
+}
+
+#[tokio::test]
+async fn a_solution_lets_one_password_be_tried() {
+    let site = site().await;
+    with_captcha(&site, json!({})).await;
+    let mut browser = site.browser();
+    let shown = browser.get("f", "").await;
+    let token = solved(&shown);
+    let answer = |password: &str| json!({"uid_field": "ann", "password": password, "captcha_token": token});
+    let refused = browser.post("f", "", answer("wrong")).await;
+    assert_ne!(refused["captcha_stage"]["site_key"], shown["captcha_stage"]["site_key"], "the next try needs its own");
+    assert_eq!(
+        error(&browser.post("f", "", answer("right horse")).await, "non_field_errors").0,
+        "Failed to authenticate."
+    );
+    let again = json!({"uid_field": "ann", "password": "right horse", "captcha_token": solved(&refused)});
+    assert_eq!(browser.post("f", "", again).await["pending_user"], "ann");
+}
+
+#[tokio::test]
+async fn of_fifty_passwords_with_one_solution_at_once_one_is_tried() {
+    let site = site().await;
+    with_captcha(&site, json!({})).await;
+    let mut browser = site.browser();
+    let token = solved(&browser.get("f", "").await);
+    let tabs: Vec<weir_testkit::Browser<'_>> = (0..50).map(|_| browser.clone()).collect();
+    let done = futures_util::future::join_all(tabs.into_iter().enumerate().map(|(n, mut tab)| {
+        let answer = json!({"uid_field": "ann", "password": format!("guess {n}"), "captcha_token": token});
+        async move { tab.try_step("f", "", weir_flow::Input::Answer(weir_testkit::map(answer))).await.is_ok() }
+    }))
+    .await;
+    assert!(done.iter().any(|ok| *ok));
+    assert!(site.events_of("login_failed").await.len() <= 1);
+    assert_eq!(site.db.read("SELECT task FROM captcha_spent", &[]).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_hint_does_not_skip_the_captcha() {
+    let site = site().await;
+    let captcha = site.stage("captcha", "human?", crate::captcha::tests::own()).await;
+    site.user("ann", "").await;
+    flow(&site, json!({"captcha_stage": captcha})).await;
+    let mut browser = site.browser();
+    browser.get("f", "").await;
+    browser.set_context(json!({"pending_user_identifier": "ann"})).await;
+    assert_eq!(component(&browser.get("f", "").await), "ak-stage-identification");
+}

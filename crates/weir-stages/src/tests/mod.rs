@@ -8,6 +8,7 @@ mod links;
 mod planning;
 mod races;
 mod restarts;
+pub(crate) mod service;
 mod setup;
 mod tokens;
 

@@ -32,8 +32,12 @@ const SCHEDULES: &[(&str, &str, &str)] = &[
 ];
 
 /// Tables whose rows have an end, with their key. A consent that does not end has none.
-const EXPIRING: &[(&str, &str, &str)] =
-    &[("audit_event", "id", "expires"), ("flow_run", "id", "expires"), ("identity_consent", "id", "expires")];
+const EXPIRING: &[(&str, &str, &str)] = &[
+    ("audit_event", "id", "expires"),
+    ("captcha_spent", "task", "expires"),
+    ("flow_run", "id", "expires"),
+    ("identity_consent", "id", "expires"),
+];
 
 /// Rows of one transaction, so that nobody waits long for it.
 const BATCH: i64 = 500;
