@@ -66,11 +66,16 @@ fn kept(cx: &StageCx<'_>, stage: Uuid) -> Option<String> {
     cx.context.get(keys::CAPTCHA_TASKS)?.get(&stage.to_string())?.as_str().map(str::to_owned)
 }
 
-/// Takes a solution: once, whatever else the request leads to.
+/// Takes a solution: once. With slow work to follow that happens in a transaction of its own, whatever the request leads to.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn take(cx: &mut StageCx<'_>, stage: Uuid, solution: &str) -> Result<Result<(), Flaw>, StoreError> {
+pub async fn take(
+    cx: &mut StageCx<'_>,
+    stage: Uuid,
+    solution: &str,
+    is_last: bool,
+) -> Result<Result<(), Flaw>, StoreError> {
     let now = cx.now();
     let Some((text, numbers)) = solution.split_once(':').filter(|_| solution.len() <= LONGEST) else {
         return Ok(Err(Flaw::Wrong));
@@ -87,7 +92,7 @@ pub async fn take(cx: &mut StageCx<'_>, stage: Uuid, solution: &str) -> Result<R
         return Ok(Err(Flaw::Wrong));
     }
     tasks.remove(&stage.to_string());
-    let is_first = if cx.unit.tx.is_writing() {
+    let is_first = if is_last || cx.unit.tx.is_writing() {
         spend(&mut cx.unit.tx, text, task.end).await?
     } else {
         // Of its own and at once: of many answers sent together only one may go on to what the captcha protects. A power

@@ -37,7 +37,7 @@ impl Stage for Captcha {
         config: &CaptchaStage,
         response: CaptchaResponse,
     ) -> Result<Outcome, Reject> {
-        let stage = Checked { id: cx.stage_id, name: cx.stage_name.clone(), config };
+        let stage = Checked { id: cx.stage_id, name: cx.stage_name.clone(), config, is_last: true };
         verify(cx, &stage, &response.token).await?;
         Ok(Outcome::Next)
     }

@@ -41,6 +41,8 @@ pub struct Checked<'c> {
     pub name: String,
     /// Its configuration.
     pub config: &'c CaptchaStage,
+    /// The request has nothing slow to do afterwards.
+    pub is_last: bool,
 }
 
 fn refusal(text: &str) -> Reject {
@@ -56,7 +58,7 @@ pub async fn verify(cx: &mut StageCx<'_>, stage: &Checked<'_>, token: &str) -> R
         return Err(refusal(REFUSED));
     }
     let response = if proof::is_module(&stage.config.js_url) {
-        match proof::take(cx, stage.id, token).await? {
+        match proof::take(cx, stage.id, token, stage.is_last).await? {
             Ok(()) => json!({"success": true, "challenge_ts": cx.now().to_rfc3339(), "hostname": cx.request.host}),
             Err(Flaw::Stale) => return Err(refusal(RETRY)),
             Err(Flaw::Wrong) => return Err(refusal(REFUSED)),

@@ -35,8 +35,9 @@ pub async fn is_passed(
     token: Option<&str>,
 ) -> Result<bool, Reject> {
     let Some((id, stage)) = find(cx, config) else { return Ok(true) };
-    let name = stage.name.clone();
-    match captcha::verify(cx, &Checked { id, name, config: &stage }, token.unwrap_or_default()).await {
+    // A password may be hashed next.
+    let checked = Checked { id, name: stage.name.clone(), config: &stage, is_last: false };
+    match captcha::verify(cx, &checked, token.unwrap_or_default()).await {
         Ok(()) => Ok(true),
         Err(Reject::Invalid(_)) => Ok(false),
         Err(other) => Err(other),
