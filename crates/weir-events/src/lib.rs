@@ -50,6 +50,10 @@ pub mod action {
     pub const MODEL_DELETED: &str = "model_deleted";
     /// The configuration contradicts itself.
     pub const CONFIGURATION_ERROR: &str = "configuration_error";
+    /// A mail was handed to a server.
+    pub const EMAIL_SENT: &str = "email_sent";
+    /// An invitation was used.
+    pub const INVITATION_USED: &str = "invitation_used";
 }
 
 /// Who acted, from where: the part of an event that comes from the request.

@@ -4,8 +4,9 @@ use crate::{planner::PlanCache, stage::StageKinds};
 use chrono::TimeDelta;
 use std::sync::Arc;
 use weir_crypto::pool::HashPool;
-use weir_policy::{PolicyKinds, expression::Expressions, outbound::Outbound};
-use weir_resource::Site;
+use weir_mail::Mailer;
+use weir_policy::{PolicyKinds, RequestInfo, expression::Expressions, outbound::Outbound};
+use weir_resource::{Settings, Site};
 
 /// Addresses of services that stages call, without a slash at the end; none where the provider's own is used.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,8 @@ pub struct App {
     pub hashes: Arc<HashPool>,
     /// Evaluates expressions of prompts and mappings.
     pub expressions: Arc<Expressions>,
+    /// Templates of mails and the mail server.
+    pub mail: Arc<Mailer>,
     /// Calls to other servers; the only way out.
     pub outbound: Arc<Outbound>,
     /// Where services are that stages call.
@@ -46,5 +49,17 @@ impl App {
     /// Path of a flow's page.
     pub fn flow_page(&self, slug: &str, query: &str) -> String {
         format!("{}{}", self.prefix, crate::redirect::flow_page(slug, query))
+    }
+
+    /// Address of the site for mails: scheme, host and prefix, without a slash at the end.
+    pub fn site_url(&self, settings: &Settings, request: &RequestInfo) -> String {
+        let known = request.site_url(settings);
+        // The address people know may hold the prefix already.
+        format!("{}{}", known.strip_suffix(self.prefix.as_str()).unwrap_or(&known), self.prefix)
+    }
+
+    /// Address of a flow's page for mails.
+    pub fn flow_link(&self, settings: &Settings, request: &RequestInfo, slug: &str, query: &str) -> String {
+        format!("{}{}", self.site_url(settings, request), crate::redirect::flow_page(slug, query))
     }
 }

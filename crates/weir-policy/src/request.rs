@@ -6,6 +6,7 @@ use uuid::Uuid;
 use weir_core::Map;
 use weir_events::Origin;
 use weir_identity::Account;
+use weir_resource::Settings;
 
 /// The facts of an HTTP request that flows and policies may look at. No web framework's types.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +43,15 @@ impl RequestInfo {
     /// Scheme and host.
     pub fn base_url(&self) -> String {
         format!("{}://{}", if self.is_secure { "https" } else { "http" }, self.host)
+    }
+
+    /// The address people know the site by, without a slash at the end: the one of the settings, so that no header of a
+    /// request decides where a mailed link leads, else the request's. It may end in the prefix of all paths.
+    pub fn site_url(&self, settings: &Settings) -> String {
+        match settings.base_url.trim().trim_end_matches('/') {
+            "" => self.base_url(),
+            known => known.to_owned(),
+        }
     }
 
     /// A query parameter of the request itself; the last one counts.

@@ -17,6 +17,7 @@ use weir_crypto::{HashCost, HashPool, Password, Salt};
 use weir_expression::{Pool, PoolSettings};
 use weir_flow::{App, Flow, FlowStageBinding, StageKinds, app::Services, planner::PlanCache};
 use weir_identity::{Account, Group, User, accounts};
+use weir_mail::{MailSettings, Mailer};
 use weir_policy::{
     PolicyBinding, RequestInfo,
     expression::Expressions,
@@ -39,6 +40,8 @@ pub struct Wiring {
     pub prefix: String,
     /// Where services are that stages call.
     pub services: Services,
+    /// Mail server and templates.
+    pub mail: MailSettings,
 }
 
 impl Default for Wiring {
@@ -50,6 +53,7 @@ impl Default for Wiring {
             worker: None,
             prefix: String::new(),
             services: Services::default(),
+            mail: MailSettings::default(),
         }
     }
 }
@@ -79,7 +83,9 @@ impl TestSite {
         weir_flow::resources::hooks(&mut hooks, Arc::clone(&plans));
         let has_worker = wiring.worker.is_some();
         let program = wiring.worker.unwrap_or_else(|| "/nonexistent/worker".into());
-        let expressions = Arc::new(Expressions::new(Pool::new(PoolSettings::new(program, Vec::<String>::new()))));
+        let mail = Arc::new(Mailer::new(wiring.mail).unwrap());
+        let pool = Pool::new(PoolSettings::new(program, Vec::<String>::new()));
+        let expressions = Arc::new(Expressions::new(pool).with_mailer(Arc::clone(&mail)));
         weir_policy::hooks(&mut hooks, has_worker.then(|| Arc::clone(&expressions)));
         (wiring.hooks)(&mut hooks);
         let mut resources = weir_identity::resources();
@@ -104,6 +110,7 @@ impl TestSite {
             stages: wiring.stages,
             hashes: Arc::new(hashes),
             expressions,
+            mail,
             outbound: Arc::new(Outbound::new(OutboundSettings::default())),
             services: wiring.services,
             plans,

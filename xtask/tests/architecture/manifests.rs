@@ -20,7 +20,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("weir-resource", &["weir-events"]),
     ("weir-identity", &["weir-resource", "weir-crypto"]),
     ("weir-pki", &["weir-identity"]),
-    ("weir-policy", &["weir-identity", "weir-expression"]),
+    ("weir-mail", &["weir-identity"]),
+    ("weir-policy", &["weir-mail", "weir-expression"]),
     ("weir-flow", &["weir-policy"]),
     ("weir-stages", &["weir-http", "weir-crypto", "weir-webauthn"]),
     ("weir-blueprints", &["weir-flow"]),
@@ -34,6 +35,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const KEEPERS: &[(&str, &[&str])] = &[
     ("sqlx", &["weir-store"]),
     ("sea-orm", &["weir-store"]),
+    ("lettre", &["weir-mail"]),
     ("monty", &["weir-expression-worker"]),
     ("openssl", &[]),
     ("native-tls", &[]),

@@ -19,7 +19,6 @@ use std::net::IpAddr;
 use weir_core::{Family, Map};
 use weir_events::Event;
 use weir_expression::{Call, Object, Raise, Value};
-use weir_store::{StoreError, Tx, jobs};
 
 /// The action of events about settings that work but should change.
 const CONFIGURATION_WARNING: &str = "configuration_warning";
@@ -63,7 +62,7 @@ pub async fn call(desk: &mut Desk<'_, '_, '_>, call: &Call) -> Result<Value, Rai
         "ak_user_has_authenticator" => has_authenticator(desk, call).await,
         "ak_call_policy" => call_policy(desk, call).await,
         "ak_create_event" => create_event(desk, call),
-        "ak_send_email" => send_mail(desk, call).await,
+        "ak_send_email" => mail::send(desk, call).await,
         "ak_create_jwt" | "ak_create_jwt_raw" => {
             Err(Raise::new("NotImplementedError", "OAuth2 providers are not served yet, so no token can be created."))
         }
@@ -154,29 +153,6 @@ fn create_event(desk: &mut Desk<'_, '_, '_>, call: &Call) -> Result<Value, Raise
         desk.cx.events.push(event);
     }
     Ok(Value::None)
-}
-
-async fn send_mail(desk: &mut Desk<'_, '_, '_>, call: &Call) -> Result<Value, Raise> {
-    let Some(job) = mail::job(call)? else {
-        tracing::warn!(expression = desk.name, "a mail was not queued: an address is not valid");
-        return Ok(false.into());
-    };
-    let site = desk.cx.site;
-    let (id, now) = (site.random.uuid(), site.clock.now());
-    let queued = if desk.cx.tx.is_writing() {
-        // A second transaction would wait for this one.
-        jobs::enqueue(desk.cx.tx, id, now, &job).await
-    } else {
-        // Of its own, so that the database's one writer is not held while the expression goes on.
-        queue(site.db.tx(), id, now, &job).await
-    };
-    queued.map_err(store)?;
-    Ok(true.into())
-}
-
-async fn queue(mut tx: Tx, id: uuid::Uuid, now: DateTime<Utc>, job: &jobs::NewJob) -> Result<(), StoreError> {
-    jobs::enqueue(&mut tx, id, now, job).await?;
-    tx.commit().await
 }
 
 /// Tells administrators, once in thirty days, that an expression uses `ak_groups`.

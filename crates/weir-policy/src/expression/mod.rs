@@ -10,7 +10,7 @@ mod convert;
 mod dns;
 mod functions;
 mod host;
-pub mod mail;
+mod mail;
 mod objects;
 mod query;
 mod session;
@@ -34,6 +34,7 @@ use weir_core::Map;
 use weir_crypto::HashPool;
 use weir_expression::{EvalError, Evaluation, LogLine, Object, Value as Python};
 use weir_identity::Account;
+use weir_mail::Mailer;
 
 /// Evaluates expressions of prompts, mappings and policies.
 pub struct Expressions {
@@ -42,6 +43,7 @@ pub struct Expressions {
     dns: dns::Dns,
     authenticators: Arc<dyn Authenticators>,
     hashes: Option<Arc<HashPool>>,
+    mailer: Option<Arc<Mailer>>,
     /// When administrators were last told of an old name.
     warned: Mutex<Option<DateTime<Utc>>>,
 }
@@ -67,6 +69,7 @@ impl Expressions {
             dns: dns::Dns::default(),
             authenticators: Arc::new(NoAuthenticators),
             hashes: None,
+            mailer: None,
             warned: Mutex::new(None),
         }
     }
@@ -89,6 +92,13 @@ impl Expressions {
     #[must_use]
     pub fn with_hashes(mut self, hashes: Arc<HashPool>) -> Self {
         self.hashes = Some(hashes);
+        self
+    }
+
+    /// What `ak_send_email` writes mails with; without it none is sent.
+    #[must_use]
+    pub fn with_mailer(mut self, mailer: Arc<Mailer>) -> Self {
+        self.mailer = Some(mailer);
         self
     }
 

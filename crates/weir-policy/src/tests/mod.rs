@@ -136,7 +136,8 @@ pub fn object(value: Value) -> Map {
 impl World {
     /// A site with the real worker.
     pub async fn new() -> Self {
-        Self::with(Expressions::new(pool(worker()))).await
+        let mailer = weir_mail::Mailer::new(weir_mail::MailSettings::default()).unwrap();
+        Self::with(Expressions::new(pool(worker())).with_mailer(Arc::new(mailer))).await
     }
 
     /// A site without one.

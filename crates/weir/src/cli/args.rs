@@ -35,6 +35,9 @@ pub enum Action {
     /// Configuration as YAML
     #[command(subcommand)]
     Blueprint(BlueprintAction),
+    /// Look at mails, and try the mail server
+    #[command(subcommand)]
+    Mail(MailAction),
     /// Print the OpenAPI document of this build
     Openapi {
         /// As YAML instead of JSON
@@ -124,6 +127,43 @@ pub enum BlueprintAction {
         #[arg(long, short)]
         output: Option<PathBuf>,
     },
+}
+
+/// What can be done with mail.
+#[derive(Subcommand)]
+pub enum MailAction {
+    /// List the templates, those of this site included
+    Templates,
+    /// Print a template filled with made-up values
+    Preview(Preview),
+    /// Send a test mail
+    Test {
+        /// To whom
+        address: String,
+        /// By the mail server of this stage instead of the global one
+        #[arg(long, value_name = "NAME")]
+        stage: Option<String>,
+        /// Language of the mail
+        #[arg(long, default_value = "en")]
+        locale: String,
+    },
+}
+
+/// A look at a template.
+#[derive(Args)]
+pub struct Preview {
+    /// Name of the template
+    #[arg(long, default_value = "email/password_reset.html")]
+    pub template: String,
+    /// Language of the mail
+    #[arg(long, default_value = "en")]
+    pub locale: String,
+    /// The plain text instead of the page
+    #[arg(long)]
+    pub text: bool,
+    /// Write to this file instead
+    #[arg(long, short)]
+    pub output: Option<PathBuf>,
 }
 
 /// Reads the command line; none when help or version was asked for and printed.
@@ -239,7 +279,7 @@ mod tests {
             ("weir serve --lisen 1", "'--lisen'"),
             ("weir serve --bootstrap-password x", "'--bootstrap-password'"),
             ("weir sevre", "'sevre'"),
-            ("weir", "serve, migrate, config, user, blueprint, openapi, healthcheck"),
+            ("weir", "serve, migrate, config, user, blueprint, mail, openapi, healthcheck"),
             ("weir user", "create, set-password, recovery-link"),
             ("weir user set-password", "<USERNAME>"),
         ] {

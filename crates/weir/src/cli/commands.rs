@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result};
 use weir_store::{DatabaseUrl, Db, DbSettings};
 
 use super::{
-    args::{Action, BlueprintAction, UserAction},
-    block_on, blueprint, database, print, seed, user,
+    args::{Action, BlueprintAction, MailAction, UserAction},
+    block_on, blueprint, database, mail, print, seed, user,
 };
 use crate::{
     config::Config,
@@ -38,6 +38,11 @@ pub fn run(action: Action, config: Config, traces: Option<Exporter>) -> Result<(
             Action::Blueprint(BlueprintAction::Export { flow, output }) => {
                 blueprint::export(&*open(&config).await?, flow.as_deref(), output.as_deref()).await
             }
+            Action::Mail(MailAction::Templates) => mail::templates(&config),
+            Action::Mail(MailAction::Preview(wish)) => mail::preview(&config, &wish),
+            Action::Mail(MailAction::Test { address, stage, locale }) => {
+                mail::test(&config, &address, stage.as_deref(), &locale).await
+            }
             Action::BenchSeed { users, objects } => seed::run(&*open(&config).await?, users, objects).await,
             // Answered before the log was started.
             Action::Config(_) | Action::Healthcheck => Ok(()),
@@ -45,7 +50,7 @@ pub fn run(action: Action, config: Config, traces: Option<Exporter>) -> Result<(
     })
 }
 
-async fn open(config: &Config) -> Result<Arc<Core>> {
+pub(super) async fn open(config: &Config) -> Result<Arc<Core>> {
     let db = database::open(config).await?;
     Core::open(config, Options::production()?, db).await
 }

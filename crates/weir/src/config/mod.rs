@@ -17,7 +17,7 @@ pub use sections::{Cache, Email, Expressions, Hashing, Limits, LogFormat, Otel, 
 pub use settings::{Setting, settings};
 pub use show::show;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use chrono::TimeDelta;
 use ipnet::IpNet;
@@ -25,6 +25,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_core::{Secret, duration};
 use weir_http::HttpConfig;
+use weir_mail::{MailSettings, Security, Smtp};
 use weir_store::DatabaseUrl;
 
 /// A setting that cannot be used; one line, no secret in it.
@@ -145,6 +146,24 @@ impl Config {
             path_prefix: self.web.path.clone(),
             cache_timeout_flows_secs: self.cache.timeout_flows,
             cache_timeout_policies_secs: self.cache.timeout_policies,
+        }
+    }
+
+    /// The mail server and the templates.
+    pub fn mail(&self) -> MailSettings {
+        let email = &self.email;
+        MailSettings {
+            server: Smtp {
+                host: email.host.clone(),
+                port: email.port,
+                username: email.username.clone(),
+                password: email.password.clone(),
+                security: Security::of(email.use_tls, email.use_ssl),
+                timeout: Duration::from_secs(email.timeout),
+                from: email.from.clone(),
+                ca_file: email.ca_file.clone(),
+            },
+            templates_dir: Some(email.templates_dir.clone().unwrap_or_else(|| self.data_dir.join("templates"))),
         }
     }
 

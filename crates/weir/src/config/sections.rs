@@ -1,5 +1,7 @@
 //! The sections of the settings.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_core::Secret;
@@ -52,6 +54,10 @@ pub struct Email {
     pub timeout: u64,
     /// Address of the sender.
     pub from: String,
+    /// PEM file with certificate authorities that mail servers may use beside those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// Folder with templates of this site (`*.html`); without it `templates` in the data folder.
+    pub templates_dir: Option<PathBuf>,
 }
 
 impl Default for Email {
@@ -65,6 +71,8 @@ impl Default for Email {
             use_ssl: false,
             timeout: 30,
             from: "weir@localhost".to_owned(),
+            ca_file: None,
+            templates_dir: None,
         }
     }
 }

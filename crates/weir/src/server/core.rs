@@ -9,6 +9,7 @@ use weir_core::{Clock, Random, Registry, Resource as _, ResourceType, SystemCloc
 use weir_crypto::{HashCost, HashPool};
 use weir_expression::{Limits, Pool, PoolSettings, WorkerCommand};
 use weir_flow::{App, app::Services, planner::PlanCache};
+use weir_mail::Mailer;
 use weir_policy::{
     expression::{Expressions, KeptDevices},
     outbound::{Outbound, OutboundSettings},
@@ -76,7 +77,9 @@ impl Core {
         let blueprints = Arc::new(Blueprints::new(library, accounts, options.clock.now()));
         let outbound = OutboundSettings { allowed_cidrs: config.outbound.allowed_cidrs.clone() };
         let outbound = Arc::new(Outbound::new(outbound));
+        let mail = Arc::new(Mailer::new(config.mail())?);
         let expressions = Expressions::new(pool(config, options.expression_worker))
+            .with_mailer(Arc::clone(&mail))
             .with_outbound(Arc::clone(&outbound))
             .with_hashes(Arc::clone(&hashes))
             .with_authenticators(Arc::new(KeptDevices));
@@ -101,6 +104,7 @@ impl Core {
             stages: weir_stages::kinds(),
             hashes: Arc::clone(&hashes),
             expressions,
+            mail,
             outbound,
             services: services(config),
             plans,

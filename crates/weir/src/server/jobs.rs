@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use serde_json::Value;
 use weir_identity::{reputation, session, token};
+use weir_mail::{Deliver, outbox};
 use weir_store::{
     Db, Durability,
     jobs::{
@@ -25,7 +26,7 @@ const DISCOVER: &str = "discover_blueprints";
 
 /// Actor, crontab (UTC), text. The minutes differ so that a small machine does not do everything at once.
 const SCHEDULES: &[(&str, &str, &str)] = &[
-    (CLEAN, "7,37 * * * *", "Remove expired sessions, consents, events, receipts, reputation and old tasks"),
+    (CLEAN, "7,37 * * * *", "Remove expired sessions, consents, events, receipts, reputation, mails and old tasks"),
     (ROTATE, "*/5 * * * *", "Give expired API tokens a new key and remove the others"),
     (MAINTAIN, "17 * * * *", "Refresh the statistics of the database"),
     (DISCOVER, "*/10 * * * *", "Apply blueprints that are new or have changed"),
@@ -37,6 +38,8 @@ const EXPIRING: &[(&str, &str, &str)] = &[
     ("captcha_spent", "task", "expires"),
     ("flow_run", "id", "expires"),
     ("identity_consent", "id", "expires"),
+    ("mail_outbox", "id", "expires"),
+    ("mail_throttle", "recipient", "expires"),
 ];
 
 /// Rows of one transaction, so that nobody waits long for it.
@@ -62,6 +65,8 @@ pub async fn runner(config: &Config, core: &Arc<Core>) -> Result<Runner> {
     handlers.insert(MAINTAIN, Arc::new(Maintain));
     handlers.insert(DISCOVER, Arc::new(Discover(Arc::clone(core))));
     handlers.insert(APPLY, Arc::new(Apply(Arc::clone(core))));
+    let mail = Deliver { site: Arc::clone(&core.site), mailer: Arc::clone(&core.engine.mail) };
+    handlers.insert(outbox::ACTOR, Arc::new(mail));
     let now = Arc::new(move || clock.now());
     Ok(Runner::new(core.site.db.clone(), now, handlers, config.worker.concurrency).version(env!("CARGO_PKG_VERSION")))
 }

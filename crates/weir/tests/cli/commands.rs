@@ -161,3 +161,32 @@ fn help_and_version_are_no_failures() {
     let version = place.run(&["--version"]);
     assert!(version.code == Some(0) && version.out.starts_with("weir "));
 }
+
+#[test]
+fn templates_can_be_listed_and_looked_at_with_those_of_the_site() {
+    let place = Place::new();
+    fs::create_dir_all(place.folder.join("data/templates/email")).unwrap();
+    fs::write(place.folder.join("data/templates/email/own.html"), "<p>{{ user.name }} & {{ brand.title }}</p>")
+        .unwrap();
+    let listed = place.run(&["mail", "templates"]);
+    assert!(
+        listed.out.contains("email/password_reset.html") && listed.out.contains("email/own.html"),
+        "{}",
+        listed.out
+    );
+    let own = place.run(&["mail", "preview", "--template", "email/own.html", "--text"]);
+    assert_eq!(own.out.trim_end(), "Jane Doe & Weir", "{}", own.err);
+    let german = place.run(&["mail", "preview", "--locale", "de", "--output", "mail.html"]);
+    assert_eq!(german.code, Some(0), "{}", german.err);
+    assert!(fs::read_to_string(place.folder.join("mail.html")).unwrap().contains("<html lang=\"de\""));
+    for (arguments, part) in [
+        (&["mail", "preview", "--locale", "xx"][..], "en, de, ar"),
+        (&["mail", "preview", "--template", "../x.html"], "../x.html"),
+        (&["mail", "test", "nobody"], "no e-mail address"),
+        (&["mail", "test", "a@example.org", "--email-host", "127.0.0.1", "--email-port", "1"], "127.0.0.1:1"),
+    ] {
+        let ended = place.run(arguments);
+        assert_ne!(ended.code, Some(0), "{arguments:?}");
+        assert!(one_line(&ended).contains(part), "{}", ended.err);
+    }
+}

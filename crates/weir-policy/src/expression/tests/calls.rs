@@ -26,22 +26,26 @@ async fn the_old_name_of_groups_is_reported_once() {
     assert!(world.run(source).await.events.is_empty());
 }
 
-async fn jobs(world: &World) -> Vec<Value> {
+/// What waits in the outbox, and what the tasks say about it.
+async fn mails(world: &World) -> (Vec<Value>, Vec<Value>) {
+    let rows = world.site.db.read("SELECT message FROM mail_outbox ORDER BY created, id", &[]).await.unwrap();
+    let mails = rows.iter().map(|r| serde_json::from_str(&r.text("message").unwrap()).unwrap()).collect();
     let rows = world.site.db.read("SELECT actor_name, args FROM job ORDER BY created", &[]).await.unwrap();
-    assert!(rows.iter().all(|r| r.text("actor_name").unwrap() == crate::expression::mail::ACTOR));
-    rows.iter().map(|r| r.json("args").unwrap()).collect()
+    assert!(rows.iter().all(|r| r.text("actor_name").unwrap() == weir_mail::outbox::ACTOR));
+    (mails, rows.iter().map(|r| r.json("args").unwrap()).collect())
 }
 
 #[tokio::test]
-async fn mails_become_durable_jobs() {
+async fn mails_become_durable_jobs_that_do_not_show_them() {
     let world = World::new().await;
     world.people().await;
     world
         .give(&[
             ("return ak_send_email('a@example.com', 'Hi\\nBcc: x', body='text')", json!(true)),
-            ("return ak_send_email(['B <b@example.com>', ('C', 'c@example.com')], 's', template='t.html', context={'n': 1}, cc='d@example.com')", json!(true)),
+            ("return ak_send_email(['B <b@example.com>', ('C', 'c@example.com')], 's', template='email/email_otp.html', context={'code': '424242'}, cc='d@example.com')", json!(true)),
             ("return ak_send_email('nobody', 's', body='text')", json!(false)),
             ("return ak_send_email([], 's', body='text')", json!(false)),
+            ("return ak_send_email('a@example.com', 's', body='text', stage='nonsense')", json!(false)),
         ])
         .await;
     world
@@ -53,18 +57,32 @@ async fn mails_become_durable_jobs() {
             ),
         ])
         .await;
-    let jobs = jobs(&world).await;
+    let (mails, jobs) = mails(&world).await;
+    assert_eq!((mails.len(), jobs.len()), (2, 2));
+    let plain = mails.iter().find(|m| m["html"].is_null()).unwrap();
     assert_eq!(
-        jobs[0],
-        json!({"to": [{"name": "", "address": "a@example.com"}], "cc": [], "bcc": [], "subject": "Hi Bcc: x", "body": "text",
-               "template": null, "context": {}, "stage": null})
+        *plain,
+        json!({"to": [{"name": "", "address": "a@example.com"}], "cc": [], "bcc": [], "subject": "Hi Bcc: x",
+               "text": "text", "html": null, "secrets": []})
     );
+    let made = mails.iter().find(|m| !m["html"].is_null()).unwrap();
     assert_eq!(
-        jobs[1]["to"],
+        made["to"],
         json!([{"name": "B", "address": "b@example.com"}, {"name": "C", "address": "c@example.com"}])
     );
-    assert_eq!((&jobs[1]["template"], &jobs[1]["context"]), (&json!("t.html"), &json!({"n": 1})));
-    assert_eq!(jobs.len(), 2);
+    assert_eq!(made["cc"], json!([{"name": "", "address": "d@example.com"}]));
+    assert!(made["text"].as_str().unwrap().contains("\n424242\n") && made["html"].as_str().unwrap().contains("424242"));
+    assert!(jobs.iter().all(|args| args.as_object().unwrap().keys().eq(["mail"])), "{jobs:?}");
+}
+
+#[tokio::test]
+async fn a_mail_with_a_broken_template_is_reported_and_not_sent() {
+    let world = World::new().await;
+    world.people().await;
+    let ran = world.run("return ak_send_email('a@example.com', 's', template='nowhere.html')").await;
+    assert_eq!(ran.value(), json!(false));
+    assert_eq!(ran.events.iter().map(|e| e.action.as_str()).collect::<Vec<_>>(), ["configuration_error"]);
+    assert!(mails(&world).await.0.is_empty());
 }
 
 #[tokio::test]
