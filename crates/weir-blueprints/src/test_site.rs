@@ -62,25 +62,37 @@ impl Resource for ExpressionPolicy {
     const FAMILY: Option<Family> = Some(Family::Policy);
 }
 
-/// A kind that this build does not serve yet, to see blueprints grow.
+/// The model of stages that ask for a second factor.
+pub(crate) const VALIDATE: &str = "authentik_stages_authenticator_validate.authenticatorvalidatestage";
+
+/// A kind whose objects may refer to each other in a circle.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-struct ValidateStage {
+struct CircleStage {
     #[schemars(length(min = 1))]
     name: String,
-    #[serde(default)]
-    not_configured_action: String,
     /// May lead back to itself.
     #[serde(default)]
-    next: Option<Ref<ValidateStage>>,
+    next: Option<Ref<CircleStage>>,
 }
 
-impl UuidKeyed for ValidateStage {}
-impl Resource for ValidateStage {
-    const MODEL: &'static str = "authentik_stages_authenticator_validate.authenticatorvalidatestage";
-    const PATH: &'static str = "stages/authenticator/validate";
-    const SCHEMA: &'static str = "AuthenticatorValidateStage";
-    const VERBOSE: &'static str = "Authenticator Validation Stage";
+impl UuidKeyed for CircleStage {}
+impl Resource for CircleStage {
+    const MODEL: &'static str = "weir_tests.circlestage";
+    const PATH: &'static str = "stages/circle";
+    const SCHEMA: &'static str = "CircleStage";
+    const VERBOSE: &'static str = "Circle Stage";
     const FAMILY: Option<Family> = Some(Family::Stage);
+}
+
+/// Which kinds a site serves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kinds {
+    /// One less than this build: no stage that asks for a second factor.
+    Fewer,
+    /// Those of this build.
+    Served,
+    /// One more than this build.
+    More,
 }
 
 /// A site, what blueprints need besides, and shortcuts.
@@ -92,11 +104,11 @@ pub(crate) struct TestSite {
 }
 
 pub(crate) async fn test_site() -> TestSite {
-    open(test_db().await, Library::new(None), false, 0).await
+    open(test_db().await, Library::new(None), Kinds::Served, 0).await
 }
 
-/// A site on an existing database, as after a restart; `grown`: with one more kind of stage.
-pub(crate) async fn open(db: TestDb, library: Library, grown: bool, seed: u64) -> TestSite {
+/// A site on an existing database, as after a restart.
+pub(crate) async fn open(db: TestDb, library: Library, kinds: Kinds, seed: u64) -> TestSite {
     let hashes = HashPool::with_cost(1, 100, Duration::from_secs(60), HashCost::CHEAP).unwrap();
     let accounts: Arc<dyn Accounts> = Arc::new(IdentityAccounts { hashes: Arc::new(hashes) });
     let mut types = weir_identity::resources();
@@ -105,8 +117,10 @@ pub(crate) async fn open(db: TestDb, library: Library, grown: bool, seed: u64) -
     types.push(ResourceType::of::<weir_policy::PolicyBinding>());
     types.push(ResourceType::of::<ExpressionPolicy>());
     types.push(ResourceType::of::<BlueprintInstance>());
-    if grown {
-        types.push(ResourceType::of::<ValidateStage>());
+    match kinds {
+        Kinds::Fewer => types.retain(|kind| kind.model != VALIDATE),
+        Kinds::Served => {}
+        Kinds::More => types.push(ResourceType::of::<CircleStage>()),
     }
     let mut hooks = HookSet::default();
     weir_identity::hooks(&mut hooks);

@@ -152,11 +152,18 @@ pub fn check_kind(kind: &Kind, value: &Value) -> Result<Value, Refusal> {
                 "invalid",
             ),
         },
-        Kind::Choice(choices) => match value.as_str() {
-            Some(text) if choices.iter().any(|c| c == text) => Ok(value.clone()),
-            Some(text) => Err((format!("\"{}\" is not a valid choice.", shorten(text)), "invalid_choice")),
-            None => Err((format!("\"{}\" is not a valid choice.", shorten(&value.to_string())), "invalid_choice")),
-        },
+        Kind::Choice(choices) => {
+            // Numbers among texts ("6", "8") are taken as they are.
+            let text = match value {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            let is_text = value.is_string() || value.is_number();
+            match choices.iter().find(|choice| is_text && **choice == text) {
+                Some(choice) => Ok(Value::from(choice.clone())),
+                None => Err((format!("\"{}\" is not a valid choice.", shorten(&text)), "invalid_choice")),
+            }
+        }
         Kind::Object => match value {
             Value::Object(_) => json_text(value),
             _ => refuse("Value must be valid JSON and an object.", "invalid"),

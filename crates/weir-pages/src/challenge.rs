@@ -7,6 +7,9 @@ use serde_json::Value;
 use crate::locale::Locale;
 use crate::text_at;
 
+/// The page that offers second factors.
+const VALIDATE: &str = "ak-stage-authenticator-validate";
+
 /// What was wrong with one field of the last answer.
 #[derive(Debug, Serialize)]
 pub struct FieldProblem {
@@ -59,6 +62,8 @@ pub fn field_id(key: &str) -> String {
 
 /// The errors of a challenge in the order of the page's fields.
 pub fn problems(challenge: &Value, locale: &Locale, uid_label: &str) -> Vec<FieldProblem> {
+    // Choosing a device is answered with a refusal; the page that comes with it is the answer.
+    let passed_over = |text: &str| text == "Empty response" && text_at(challenge, "/component") == VALIDATE;
     let Some(errors) = challenge.get("response_errors").and_then(Value::as_object) else { return Vec::new() };
     let mut problems: Vec<(usize, FieldProblem)> = errors
         .iter()
@@ -66,6 +71,7 @@ pub fn problems(challenge: &Value, locale: &Locale, uid_label: &str) -> Vec<Fiel
             let messages: Vec<String> = details
                 .as_array()?
                 .iter()
+                .filter(|detail| !passed_over(text_at(detail, "/string")))
                 .map(|detail| error_message(detail, locale))
                 .filter(|m| !m.is_empty())
                 .collect();

@@ -8,6 +8,7 @@
 
 mod assets;
 mod challenge;
+mod code_image;
 mod form;
 mod locale;
 mod page;

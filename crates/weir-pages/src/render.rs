@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::assets::find_asset;
 use crate::challenge::{field_id, problems, prompts, uid_label};
+use crate::code_image::{otp_key, qr_code};
 use crate::form::{COMPONENT_FIELD, CSRF_FIELD, is_multipart};
 use crate::locale::Locale;
 use crate::page::{FlowPage, LandingPage, Message, MessagePage, PageView};
@@ -77,6 +78,8 @@ impl Pages {
         env.add_filter("query_value", |text: &Jinja| query_value(text_of(text)));
         env.add_filter("style_text", |css: &Jinja| Jinja::from_safe_string(style_text(text_of(css))));
         env.add_filter("safe_markup", |text: &Jinja| Jinja::from_safe_string(safe_markup(text_of(text))));
+        env.add_filter("qr_code", |text: &Jinja| Jinja::from_safe_string(qr_code(text_of(text))));
+        env.add_filter("otp_key", |address: &Jinja| otp_key(text_of(address)));
         env.add_filter("field_id", |key: &Jinja| field_id(text_of(key)));
         env.add_filter("compact_json", compact_json);
         env.add_function("asset", asset_url);

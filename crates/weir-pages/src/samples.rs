@@ -17,6 +17,9 @@ pub struct Sample {
 
 /// The pages of the stage kinds, as the stage crate registers them.
 pub const STAGE_TEMPLATES: &[(&str, &str)] = &[
+    ("ak-stage-authenticator-static", include_str!("../../weir-stages/src/authenticator_static/page.html")),
+    ("ak-stage-authenticator-totp", include_str!("../../weir-stages/src/authenticator_totp/page.html")),
+    ("ak-stage-authenticator-validate", include_str!("../../weir-stages/src/authenticator_validate/page.html")),
     ("ak-stage-identification", include_str!("../../weir-stages/src/identification/page.html")),
     ("ak-stage-password", include_str!("../../weir-stages/src/password/page.html")),
     ("ak-stage-prompt", include_str!("../../weir-stages/src/prompt/page.html")),

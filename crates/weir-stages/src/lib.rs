@@ -1,6 +1,8 @@
 //! Every kind of stage: one folder each with definition (`config.rs`), wire types (`challenge.rs`), behaviour
 //! (`stage.rs`), page and tests. A new kind is a folder and one line in each list below (docs/ADD-A-STAGE.md).
 
+pub mod authenticator_static;
+pub mod authenticator_totp;
 pub mod authenticator_validate;
 pub mod captcha;
 pub mod consent;
@@ -28,6 +30,8 @@ use weir_resource::HookSet;
 /// The definitions of all kinds.
 pub fn resources() -> Vec<ResourceType> {
     vec![
+        ResourceType::of::<authenticator_static::AuthenticatorStaticStage>(),
+        ResourceType::of::<authenticator_totp::AuthenticatorTotpStage>(),
         ResourceType::of::<authenticator_validate::AuthenticatorValidateStage>(),
         ResourceType::of::<captcha::CaptchaStage>(),
         ResourceType::of::<consent::ConsentStage>(),
@@ -61,6 +65,8 @@ pub fn kinds() -> StageKinds {
     StageKinds::default()
         .with(RedirectStep)
         .with(FinishSetup)
+        .with(authenticator_static::AuthenticatorStatic)
+        .with(authenticator_totp::AuthenticatorTotp)
         .with(authenticator_validate::AuthenticatorValidate)
         .with(captcha::Captcha)
         .with(consent::Consent)
@@ -79,6 +85,8 @@ pub fn kinds() -> StageKinds {
 /// Page templates by component.
 pub fn pages() -> Vec<(&'static str, &'static str)> {
     vec![
+        ("ak-stage-authenticator-static", include_str!("authenticator_static/page.html")),
+        ("ak-stage-authenticator-totp", include_str!("authenticator_totp/page.html")),
         ("ak-stage-authenticator-validate", include_str!("authenticator_validate/page.html")),
         ("ak-stage-captcha", include_str!("captcha/page.html")),
         ("ak-stage-consent", include_str!("consent/page.html")),

@@ -4,7 +4,7 @@ use weir_store::test_support::test_db;
 use super::{export_all, export_flow};
 use crate::discover::Library;
 use crate::instances::apply_all;
-use crate::test_site::{TestSite, open, test_site};
+use crate::test_site::{Kinds, TestSite, open, test_site};
 
 async fn flow(site: &TestSite, slug: &str) -> String {
     let flow = site.get("authentik_flows.flow", "slug", slug).await;
@@ -154,17 +154,15 @@ async fn what_is_referred_to_comes_first_whatever_it_is_called() {
 
 #[tokio::test]
 async fn references_in_circles_are_closed_by_a_second_entry() {
-    let site = open(test_db().await, Library::new(None), true, 0).await;
+    let site = open(test_db().await, Library::new(None), Kinds::More, 0).await;
     let entry = |name: &str, attrs: &str| {
-        format!(
-            "- {{model: authentik_stages_authenticator_validate.authenticatorvalidatestage, id: {name}, identifiers: {{name: {name}}}, attrs: {{{attrs}}}}}\n"
-        )
+        format!("- {{model: weir_tests.circlestage, id: {name}, identifiers: {{name: {name}}}, attrs: {{{attrs}}}}}\n")
     };
     let (a, b, circle) = (entry("a", ""), entry("b", "next: !KeyOf a"), entry("a", "next: !KeyOf b"));
     site.good(&format!("entries:\n{a}{b}{circle}")).await;
     let text = all(&site).await;
     assert_eq!(text.matches("next: !KeyOf").count(), 2, "{text}");
-    let elsewhere = open(test_db().await, Library::new(None), true, 0).await;
+    let elsewhere = open(test_db().await, Library::new(None), Kinds::More, 0).await;
     elsewhere.good(&text).await;
     assert_eq!(all(&elsewhere).await, text);
 }

@@ -9,7 +9,7 @@ use weir_store::test_support::test_db;
 use super::{Startup, apply_all, apply_instance};
 use crate::discover::Library;
 use crate::shipped;
-use crate::test_site::{TestSite, open, test_site};
+use crate::test_site::{Kinds, TestSite, VALIDATE, open, test_site};
 
 const INSTANCE: &str = "authentik_blueprints.blueprintinstance";
 const FLOW: &str = "authentik_flows.flow";
@@ -57,7 +57,9 @@ async fn the_default_objects_are_those_of_the_specification() {
     let site = test_site().await;
     start(&site).await;
     let flows = [
-        ("default-authentication-flow", "authentication", "none", &[10, 20, 100][..]),
+        ("default-authentication-flow", "authentication", "none", &[10, 20, 30, 100][..]),
+        ("default-authenticator-static-setup", "stage_configuration", "require_authenticated", &[0]),
+        ("default-authenticator-totp-setup", "stage_configuration", "require_authenticated", &[0]),
         ("default-invalidation-flow", "invalidation", "none", &[0]),
         ("default-password-change", "stage_configuration", "require_authenticated", &[0, 1]),
         ("default-provider-authorization-explicit-consent", "authorization", "require_authenticated", &[0]),
@@ -112,19 +114,13 @@ async fn what_an_administrator_changed_stays_changed_when_everything_is_applied_
 
 #[tokio::test]
 async fn a_build_that_serves_more_kinds_adds_what_was_skipped() {
-    let site = test_site().await;
+    let site = open(test_db().await, Library::new(None), Kinds::Fewer, 0).await;
     start(&site).await;
     let TestSite { db, .. } = site;
-    let grown = open(db, Library::new(None), true, 1 << 32).await;
+    let grown = open(db, Library::new(None), Kinds::Served, 1 << 32).await;
     let startup = start(&grown).await;
     assert!(startup.refused.is_empty() && startup.applied.len() > 10);
-    let stage = grown
-        .get(
-            "authentik_stages_authenticator_validate.authenticatorvalidatestage",
-            "name",
-            "default-authentication-mfa-validation",
-        )
-        .await;
+    let stage = grown.get(VALIDATE, "name", "default-authentication-mfa-validation").await;
     let binding = grown.get("authentik_flows.flowstagebinding", "stage", stage.pk).await;
     assert_eq!(binding.doc["order"], 30);
     assert_eq!(start(&grown).await, Startup::default());
@@ -139,7 +135,7 @@ async fn a_blueprint_switched_off_is_left_alone() {
     write(&site, Some(&instance.pk), json!({"enabled": false})).await.unwrap();
     site.good("entries: [{model: authentik_flows.flow, state: absent, identifiers: {slug: initial-setup}}]").await;
     let TestSite { db, .. } = site;
-    let again = open(db, Library::new(None), true, 1 << 32).await;
+    let again = open(db, Library::new(None), Kinds::More, 1 << 32).await;
     start(&again).await;
     assert!(again.find(FLOW, "slug", "initial-setup").await.is_none());
 }
@@ -152,7 +148,7 @@ async fn files_of_the_operator_are_applied_when_they_change_and_orphaned_when_th
     let text =
         |name: &str| format!("metadata: {{name: Mine}}\nentries: [{{model: {DUMMY}, identifiers: {{name: {name}}}}}]");
     fs::write(&file, text("one")).unwrap();
-    let site = open(test_db().await, Library::new(Some(folder.clone())), false, 0).await;
+    let site = open(test_db().await, Library::new(Some(folder.clone())), Kinds::Served, 0).await;
     assert_eq!(start(&site).await.applied.last().map(String::as_str), Some("Mine"));
     assert_eq!(site.get(INSTANCE, "name", "Mine").await.doc["managed_models"], json!([DUMMY]));
     fs::write(&file, text("two")).unwrap();

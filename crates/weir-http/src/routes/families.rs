@@ -34,7 +34,7 @@ const POLICY_FIELDS: [&str; 8] = [
 const NOT_OFFERED: [&str; 2] = ["authentik_stages_dummy.dummystage", "authentik_policies_dummy.dummypolicy"];
 
 /// Forms in which people change what a stage keeps for them; the second says whether a flow must be set for it.
-const USER_SETTINGS: [(&str, &str, bool); 7] = [
+const USER_SETTINGS: [(&str, &str, bool); 8] = [
     ("authentik_stages_password.passwordstage", "ak-user-settings-password", true),
     ("authentik_stages_authenticator_totp.authenticatortotpstage", "ak-user-settings-authenticator-totp", false),
     ("authentik_stages_authenticator_static.authenticatorstaticstage", "ak-user-settings-authenticator-static", false),
@@ -44,6 +44,11 @@ const USER_SETTINGS: [(&str, &str, bool); 7] = [
     (
         "authentik_stages_authenticator_webauthn.authenticatorwebauthnstage",
         "ak-user-settings-authenticator-webauthn",
+        false,
+    ),
+    (
+        "authentik_stages_authenticator_endpoint_gdtc.authenticatorendpointgdtcstage",
+        "ak-user-settings-authenticator-endpoint-gdtc",
         false,
     ),
 ];
