@@ -83,7 +83,7 @@ fn add_computed(schema: &mut Value, resource: &ResourceType, facts: &Facts) {
 
 /// One line about an operation of a resource.
 fn summary(registry: &Registry, path: &str, id: &str) -> Option<String> {
-    let resource = registry.all().find(|r| {
+    let resource = registry.all().chain(registry.views()).find(|r| {
         let collection = format!("/{}/", r.path);
         let item = format!("{collection}{{{}}}/", r.param);
         path == collection || path == item || path == format!("{item}used_by/")

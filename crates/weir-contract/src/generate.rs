@@ -63,6 +63,9 @@ pub(crate) fn schema(resource: &ResourceType, side: Side, facts: &Facts) -> Valu
             properties.insert(name.to_owned(), schema);
         }
     }
+    if side != Side::Response && resource.key_is_chosen {
+        properties.insert(resource.pk.to_owned(), json!({"type": "string", "format": "uuid"}));
+    }
     for field in &resource.fields {
         let shown = if side == Side::Response { !field.write_only } else { !field.read_only };
         if !shown {

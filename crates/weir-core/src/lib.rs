@@ -19,7 +19,7 @@ mod tests;
 pub use clock::{Clock, Random, SystemClock, SystemRandom};
 pub use error::{ApiError, FieldError, FieldErrors};
 pub use field::{Field, Kind, OnDelete, Reference};
-pub use resource::{Backing, Family, Link, Operations, Registry, Resource, ResourceType, TableDef};
+pub use resource::{Backing, Family, Link, Operations, Reach, Registry, Resource, ResourceType, TableDef, View};
 pub use types::{DurationText, Expression, Ref, Secret, Slug};
 
 /// A JSON object with stable key order.

@@ -50,6 +50,30 @@ impl Operations {
     pub const READ: Self = Self { create: false, update: false, destroy: false, used_by: false };
 }
 
+/// Whose objects a collection shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The caller's own, and those the caller has a permission on.
+    Granted,
+    /// The caller's own only, whatever permissions there are.
+    Own,
+    /// Those the caller has a permission on; owning one is no reason.
+    Permitted,
+}
+
+/// Objects of a kind at a second address: for other callers, with other operations.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// Collection path, as [`Resource::PATH`].
+    pub path: &'static str,
+    /// Whose objects are there.
+    pub reach: Reach,
+    /// What can be done with them.
+    pub operations: Operations,
+    /// Condition on the table that objects must fulfil to be there; empty for none.
+    pub only: &'static str,
+}
+
 /// A many-to-many field kept in a link table.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
@@ -128,6 +152,12 @@ pub trait Resource: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 's
     const BACKING: Backing = Backing::Document;
     /// Which operations are served.
     const OPERATIONS: Operations = Operations::ALL;
+    /// Whose objects the collection shows.
+    const REACH: Reach = Reach::Granted;
+    /// The same objects at further addresses.
+    const VIEWS: &'static [View] = &[];
+    /// Clients may choose the primary key of a new object.
+    const KEY_IS_CHOSEN: bool = false;
     /// Changes are written to the audit trail.
     const AUDITED: bool = true;
 
@@ -152,6 +182,7 @@ type Decode = fn(Value) -> Result<Arc<dyn Any + Send + Sync>, serde_json::Error>
 type Check = fn(Value) -> Result<FieldErrors, serde_json::Error>;
 
 /// The table made from a definition: everything the generic code needs to know.
+#[derive(Clone)]
 pub struct ResourceType {
     /// See [`Resource::MODEL`].
     pub model: &'static str,
@@ -187,6 +218,12 @@ pub struct ResourceType {
     pub backing: Backing,
     /// See [`Resource::OPERATIONS`].
     pub operations: Operations,
+    /// See [`Resource::REACH`].
+    pub reach: Reach,
+    /// See [`Resource::VIEWS`].
+    pub views: &'static [View],
+    /// See [`Resource::KEY_IS_CHOSEN`].
+    pub key_is_chosen: bool,
     /// See [`Resource::AUDITED`].
     pub audited: bool,
     /// One paragraph about the kind, from the definition's doc comment.
@@ -222,12 +259,25 @@ impl ResourceType {
             permissions: T::PERMISSIONS,
             backing: T::BACKING,
             operations: T::OPERATIONS,
+            reach: T::REACH,
+            views: T::VIEWS,
+            key_is_chosen: T::KEY_IS_CHOSEN,
             audited: T::AUDITED,
             help: schema.get("description").and_then(Value::as_str).unwrap_or_default().to_owned(),
             fields,
             decode: |value| Ok(Arc::new(serde_json::from_value::<T>(value)?)),
             check: |value| Ok(serde_json::from_value::<T>(value)?.check()),
         }
+    }
+
+    /// The kind as it is seen at another address. It stays the same kind: model, permissions, hooks and events are shared.
+    fn seen_through(&self, view: &View) -> Self {
+        let backing = match self.backing {
+            // Lives as long as the registry, which lives as long as the process.
+            Backing::Table(def) => Backing::Table(Box::leak(Box::new(TableDef { only: view.only, ..*def }))),
+            Backing::Document => Backing::Document,
+        };
+        Self { path: view.path, reach: view.reach, operations: view.operations, backing, views: &[], ..self.clone() }
     }
 
     /// The part of the model before the dot.
@@ -293,6 +343,7 @@ pub const POLICY_TARGET: &str = "authentik_policies.policybindingmodel";
 /// All resource types of this build, in the order of the explicit lists that made it.
 pub struct Registry {
     types: Vec<&'static ResourceType>,
+    views: Vec<&'static ResourceType>,
     by_model: BTreeMap<&'static str, &'static ResourceType>,
 }
 
@@ -301,12 +352,19 @@ impl Registry {
     pub fn new(types: Vec<ResourceType>) -> Self {
         let types: Vec<&'static ResourceType> = types.into_iter().map(|t| &*Box::leak(Box::new(t))).collect();
         let by_model = types.iter().map(|t| (t.model, *t)).collect();
-        Self { types, by_model }
+        let seen = types.iter().flat_map(|kind| kind.views.iter().map(|view| kind.seen_through(view)));
+        let views = seen.map(|view| &*Box::leak(Box::new(view))).collect();
+        Self { types, views, by_model }
     }
 
     /// Every type.
     pub fn all(&self) -> impl Iterator<Item = &'static ResourceType> + '_ {
         self.types.iter().copied()
+    }
+
+    /// Every type as it is seen at its further addresses.
+    pub fn views(&self) -> impl Iterator<Item = &'static ResourceType> + '_ {
+        self.views.iter().copied()
     }
 
     /// The type of a model.

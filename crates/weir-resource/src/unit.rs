@@ -389,7 +389,9 @@ impl<'a> Unit<'a> {
             let referring: Vec<(Arc<Object>, &'static str)> =
                 self.snapshot.referring(&pk).map(|(o, f)| (Arc::clone(o), f)).collect();
             for (object, field) in referring {
-                let rule = object.kind.find_field(field).and_then(|f| f.reference.as_ref()).map(|r| r.on_delete);
+                let reference = object.kind.find_field(field).and_then(|f| f.reference.as_ref());
+                // Keys that are numbers mean another object in each kind.
+                let rule = reference.filter(|r| kind.answers_to(&r.model)).map(|r| r.on_delete);
                 match rule {
                     Some(OnDelete::Cascade) => pending.push((object.kind, object.id.to_string())),
                     Some(rule) => self.forget(&object, field, &pk, rule).await?,

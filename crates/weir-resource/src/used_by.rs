@@ -25,6 +25,8 @@ pub fn used_by(snapshot: &Snapshot, target: &Stored) -> Vec<UsedBy> {
         .referring(&target.pk)
         .filter_map(|(object, field)| {
             let reference = object.kind.find_field(field)?.reference.as_ref()?;
+            // Keys that are numbers mean another object in each kind.
+            target.kind.answers_to(&reference.model).then_some(())?;
             Some(UsedBy {
                 app: object.kind.app_label(),
                 model_name: object.kind.model_name(),

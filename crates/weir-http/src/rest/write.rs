@@ -2,7 +2,9 @@
 
 use super::{load, owns, show_one};
 use crate::{Call, Reply};
-use weir_core::{ApiError, Map, ResourceType, validate::Mode};
+use serde_json::Value;
+use uuid::Uuid;
+use weir_core::{ApiError, Map, Reach, ResourceType, validate::Mode};
 use weir_identity::initial;
 use weir_resource::{Stored, Unit};
 
@@ -27,10 +29,17 @@ pub(super) async fn create(mut call: Call, kind: &'static ResourceType) -> Resul
 /// As [`Unit::create`].
 async fn create_object(call: &Call, kind: &'static ResourceType, body: &Map) -> Result<Stored, ApiError> {
     let mut unit = Unit::new(&call.app.site, call.actor());
-    let stored = unit.create(kind, body, None).await?;
+    let pk = body.get(kind.pk).filter(|_| kind.key_is_chosen).map(chosen_key).transpose()?;
+    let stored = unit.create(kind, body, pk).await?;
     initial::apply(&mut unit, &stored).await?;
     unit.commit().await?;
     Ok(stored)
+}
+
+/// The key that a client chose for a new object.
+fn chosen_key(value: &Value) -> Result<String, ApiError> {
+    let key = value.as_str().and_then(|text| Uuid::parse_str(text).ok());
+    key.map(|key| key.to_string()).ok_or_else(|| ApiError::field("pk", "Must be a valid UUID."))
 }
 
 pub(super) async fn update(call: Call, kind: &'static ResourceType) -> Result<Reply, ApiError> {
@@ -63,6 +72,12 @@ pub(super) async fn destroy(call: Call, kind: &'static ResourceType) -> Result<R
 
 /// Refuses who may see an object but not do this with it.
 pub(crate) fn allow(call: &Call, object: &Stored, action: &str) -> Result<(), ApiError> {
-    let permitted = call.grants.may(&object.kind.permission(action), Some(&object.pk)) || owns(call.user()?.id, object);
+    let granted = call.grants.may(&object.kind.permission(action), Some(&object.pk));
+    let owned = owns(call.user()?.id, object);
+    let permitted = match object.kind.reach {
+        Reach::Granted => granted || owned,
+        Reach::Own => owned,
+        Reach::Permitted => granted,
+    };
     if permitted { Ok(()) } else { Err(ApiError::forbidden()) }
 }

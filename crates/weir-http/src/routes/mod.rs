@@ -4,6 +4,7 @@ mod admin;
 mod blueprints;
 mod brands;
 mod crypto;
+mod devices;
 mod event_reports;
 pub mod events;
 mod families;
@@ -27,14 +28,15 @@ use weir_core::Registry;
 /// When a kind has an operation that the contract has not.
 pub fn all(registry: &Registry) -> Result<Vec<Route>> {
     let mut routes = Vec::new();
-    for kind in registry.all() {
+    for kind in registry.all().chain(registry.views()) {
         routes.extend(rest::routes(kind)?);
     }
-    let areas: [fn() -> Vec<Route>; 16] = [
+    let areas: [fn() -> Vec<Route>; 17] = [
         admin::routes,
         blueprints::routes,
         brands::routes,
         crypto::routes,
+        devices::routes,
         event_reports::routes,
         families::routes,
         groups::routes,

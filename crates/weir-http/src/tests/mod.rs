@@ -5,6 +5,7 @@ mod admin;
 mod callers;
 mod completeness;
 mod crypto;
+mod devices;
 mod events;
 mod families;
 mod limits;

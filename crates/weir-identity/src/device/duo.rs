@@ -1,11 +1,11 @@
 //! Accounts at Duo, which asks their owner by itself.
 
-use super::{DeviceKind, DeviceRow, OWN};
+use super::{ADMIN, DeviceKind, DeviceRow, own};
 use crate::Reader;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use weir_core::{ApiError, Backing, Map, Operations, Resource, TableDef};
+use weir_core::{ApiError, Backing, Map, Operations, Reach, Resource, TableDef, View};
 use weir_resource::{Unit, store};
 use weir_store::StoreError;
 
@@ -26,14 +26,16 @@ const TABLE: TableDef =
 
 impl Resource for DuoDevice {
     const MODEL: &'static str = DeviceKind::Duo.model();
-    const PATH: &'static str = "authenticators/duo";
+    const PATH: &'static str = "authenticators/admin/duo";
     const SCHEMA: &'static str = "DuoDevice";
     const VERBOSE: &'static str = DeviceKind::Duo.verbose_name();
     const PARAM: &'static str = "id";
     const UNIQUE: &'static [&'static [&'static str]] = &[];
     const OWNER: Option<&'static str> = Some("user");
     const BACKING: Backing = Backing::Table(&TABLE);
-    const OPERATIONS: Operations = OWN;
+    const OPERATIONS: Operations = ADMIN;
+    const REACH: Reach = Reach::Permitted;
+    const VIEWS: &'static [View] = &[own("authenticators/duo", true)];
 }
 
 /// Makes a device of an account at Duo.

@@ -1,11 +1,11 @@
 //! Mail addresses that codes are sent to.
 
-use super::{DeviceKind, DeviceRow, OWN};
+use super::{ADMIN, DeviceKind, DeviceRow, own};
 use crate::Reader;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use weir_core::{ApiError, Backing, Map, Operations, Resource, TableDef};
+use weir_core::{ApiError, Backing, Map, Operations, Reach, Resource, TableDef, View};
 use weir_resource::{Unit, store, store_at};
 use weir_store::StoreError;
 
@@ -30,14 +30,16 @@ const TABLE: TableDef =
 
 impl Resource for EmailDevice {
     const MODEL: &'static str = DeviceKind::Email.model();
-    const PATH: &'static str = "authenticators/email";
+    const PATH: &'static str = "authenticators/admin/email";
     const SCHEMA: &'static str = "EmailDevice";
     const VERBOSE: &'static str = DeviceKind::Email.verbose_name();
     const PARAM: &'static str = "id";
     const UNIQUE: &'static [&'static [&'static str]] = &[];
     const OWNER: Option<&'static str> = Some("user");
     const BACKING: Backing = Backing::Table(&TABLE);
-    const OPERATIONS: Operations = OWN;
+    const OPERATIONS: Operations = ADMIN;
+    const REACH: Reach = Reach::Permitted;
+    const VIEWS: &'static [View] = &[own("authenticators/email", true)];
 }
 
 /// Makes a device of a mail address.

@@ -1,12 +1,12 @@
 //! Managed browsers that Google vouched for.
 
-use super::{DeviceKind, DeviceRow};
+use super::{ADMIN, DeviceKind, DeviceRow, own};
 use crate::accounts;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
-use weir_core::{ApiError, Backing, Map, Operations, Resource, TableDef};
+use weir_core::{ApiError, Backing, Map, Operations, Reach, Resource, TableDef, View};
 use weir_resource::{Unit, store};
 
 /// A managed browser that Google vouched for.
@@ -32,14 +32,17 @@ const TABLE: TableDef = TableDef {
 
 impl Resource for EndpointDevice {
     const MODEL: &'static str = DeviceKind::Endpoint.model();
-    const PATH: &'static str = "authenticators/endpoint";
+    const PATH: &'static str = "authenticators/admin/endpoint";
     const SCHEMA: &'static str = "GoogleEndpointDevice";
     const VERBOSE: &'static str = DeviceKind::Endpoint.verbose_name();
     const PARAM: &'static str = "uuid";
     const UNIQUE: &'static [&'static [&'static str]] = &[];
     const OWNER: Option<&'static str> = Some("user");
     const BACKING: Backing = Backing::Table(&TABLE);
-    const OPERATIONS: Operations = Operations { create: false, update: false, destroy: false, used_by: true };
+    const OPERATIONS: Operations = ADMIN;
+    const REACH: Reach = Reach::Permitted;
+    const VIEWS: &'static [View] = &[own("authenticators/endpoint", false)];
+    const KEY_IS_CHOSEN: bool = true;
 }
 
 /// Notes that a managed browser was seen with this user: makes its device, or brings it up to date. `host` is the name

@@ -37,12 +37,22 @@ pub use webauthn::WebAuthnDevice;
 
 use hooks::DeviceHooks;
 use std::sync::Arc;
-use weir_core::{ApiError, Map, Operations, ResourceType};
+use weir_core::{ApiError, Map, Operations, Reach, ResourceType, View};
 use weir_resource::{HookSet, Unit, store};
 use weir_store::Val;
 
-/// Operations on one's own devices. What an administrator may do besides is said where it is served.
-const OWN: Operations = Operations { create: false, update: true, destroy: true, used_by: true };
+/// Operations on the devices of all users, for administrators.
+const ADMIN: Operations = Operations { create: true, update: true, destroy: true, used_by: false };
+
+/// The collection of one's own devices. Those whose owner has not shown that they work are nobody's business.
+const fn own(path: &'static str, can_change: bool) -> View {
+    View {
+        path,
+        reach: Reach::Own,
+        operations: Operations { create: false, update: can_change, destroy: can_change, used_by: true },
+        only: "confirmed = TRUE",
+    }
+}
 
 /// The definitions of all kinds.
 pub fn resources() -> Vec<ResourceType> {

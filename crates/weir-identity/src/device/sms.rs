@@ -1,11 +1,11 @@
 //! Telephone numbers that codes are sent to.
 
-use super::{DeviceKind, DeviceRow, OWN};
+use super::{ADMIN, DeviceKind, DeviceRow, own};
 use crate::{Reader, digest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use weir_core::{ApiError, Backing, Map, Operations, Resource, TableDef};
+use weir_core::{ApiError, Backing, Map, Operations, Reach, Resource, TableDef, View};
 use weir_resource::{Unit, store, store_at};
 use weir_store::StoreError;
 
@@ -30,14 +30,16 @@ const TABLE: TableDef =
 
 impl Resource for SmsDevice {
     const MODEL: &'static str = DeviceKind::Sms.model();
-    const PATH: &'static str = "authenticators/sms";
+    const PATH: &'static str = "authenticators/admin/sms";
     const SCHEMA: &'static str = "SMSDevice";
     const VERBOSE: &'static str = DeviceKind::Sms.verbose_name();
     const PARAM: &'static str = "id";
     const UNIQUE: &'static [&'static [&'static str]] = &[];
     const OWNER: Option<&'static str> = Some("user");
     const BACKING: Backing = Backing::Table(&TABLE);
-    const OPERATIONS: Operations = OWN;
+    const OPERATIONS: Operations = ADMIN;
+    const REACH: Reach = Reach::Permitted;
+    const VIEWS: &'static [View] = &[own("authenticators/sms", true)];
 }
 
 /// What a number that is kept as hash begins with.

@@ -1,6 +1,6 @@
 //! Codes on paper: each opens once.
 
-use super::{DeviceKind, DeviceRow, OWN};
+use super::{ADMIN, DeviceKind, DeviceRow, own};
 use crate::{Reader, reader::marks};
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use subtle::ConstantTimeEq as _;
-use weir_core::{ApiError, Backing, Map, Operations, Resource, TableDef};
+use weir_core::{ApiError, Backing, Map, Operations, Reach, Resource, TableDef, View};
 use weir_events::Event;
 use weir_resource::{Hooks, Presenting, Stored, Unit, store};
 use weir_store::{StoreError, Tx, Val};
@@ -30,14 +30,16 @@ const TABLE: TableDef =
 
 impl Resource for StaticDevice {
     const MODEL: &'static str = DeviceKind::Static.model();
-    const PATH: &'static str = "authenticators/static";
+    const PATH: &'static str = "authenticators/admin/static";
     const SCHEMA: &'static str = "StaticDevice";
     const VERBOSE: &'static str = DeviceKind::Static.verbose_name();
     const PARAM: &'static str = "id";
     const UNIQUE: &'static [&'static [&'static str]] = &[];
     const OWNER: Option<&'static str> = Some("user");
     const BACKING: Backing = Backing::Table(&TABLE);
-    const OPERATIONS: Operations = OWN;
+    const OPERATIONS: Operations = ADMIN;
+    const REACH: Reach = Reach::Permitted;
+    const VIEWS: &'static [View] = &[own("authenticators/static", true)];
 }
 
 /// Keeps codes.

@@ -1,10 +1,10 @@
 //! Authenticator apps: time-based codes (RFC 6238).
 
-use super::{DeviceKind, DeviceRow, OWN};
+use super::{ADMIN, DeviceKind, DeviceRow, own};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use weir_core::{ApiError, Backing, Map, Operations, Resource, TableDef};
+use weir_core::{ApiError, Backing, Map, Operations, Reach, Resource, TableDef, View};
 use weir_crypto::totp;
 use weir_resource::Unit;
 use weir_store::{StoreError, Tx};
@@ -26,14 +26,16 @@ const TABLE: TableDef =
 
 impl Resource for TotpDevice {
     const MODEL: &'static str = DeviceKind::Totp.model();
-    const PATH: &'static str = "authenticators/totp";
+    const PATH: &'static str = "authenticators/admin/totp";
     const SCHEMA: &'static str = "TOTPDevice";
     const VERBOSE: &'static str = DeviceKind::Totp.verbose_name();
     const PARAM: &'static str = "id";
     const UNIQUE: &'static [&'static [&'static str]] = &[];
     const OWNER: Option<&'static str> = Some("user");
     const BACKING: Backing = Backing::Table(&TABLE);
-    const OPERATIONS: Operations = OWN;
+    const OPERATIONS: Operations = ADMIN;
+    const REACH: Reach = Reach::Permitted;
+    const VIEWS: &'static [View] = &[own("authenticators/totp", true)];
 }
 
 /// Steps around the expected one whose codes are taken.

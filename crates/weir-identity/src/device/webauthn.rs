@@ -1,6 +1,6 @@
 //! Security keys and passkeys.
 
-use super::{DeviceKind, DeviceRow, OWN};
+use super::{ADMIN, DeviceKind, DeviceRow, own};
 use crate::{Reader, reader::marks};
 use async_trait::async_trait;
 use chrono::SecondsFormat;
@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use weir_core::{ApiError, Backing, Map, Operations, Resource, TableDef};
+use weir_core::{ApiError, Backing, Map, Operations, Reach, Resource, TableDef, View};
 use weir_resource::{Hooks, Presenting, Stored, Unit, store, store_at};
 use weir_store::{Row, StoreError, Tx, Val};
 
@@ -33,14 +33,16 @@ const TABLE: TableDef =
 
 impl Resource for WebAuthnDevice {
     const MODEL: &'static str = DeviceKind::WebAuthn.model();
-    const PATH: &'static str = "authenticators/webauthn";
+    const PATH: &'static str = "authenticators/admin/webauthn";
     const SCHEMA: &'static str = "WebAuthnDevice";
     const VERBOSE: &'static str = DeviceKind::WebAuthn.verbose_name();
     const PARAM: &'static str = "id";
     const UNIQUE: &'static [&'static [&'static str]] = &[];
     const OWNER: Option<&'static str> = Some("user");
     const BACKING: Backing = Backing::Table(&TABLE);
-    const OPERATIONS: Operations = OWN;
+    const OPERATIONS: Operations = ADMIN;
+    const REACH: Reach = Reach::Permitted;
+    const VIEWS: &'static [View] = &[own("authenticators/webauthn", true)];
 }
 
 /// A credential to keep.

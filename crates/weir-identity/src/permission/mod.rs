@@ -14,9 +14,12 @@ pub use names::{PermissionInfo, SYSTEM_MODEL, all, find_id, number, system_coden
 
 use crate::{Reader, accounts::INTERNAL_SERVICE_ACCOUNT, membership::UP};
 use std::collections::{BTreeMap, BTreeSet};
-use weir_core::ResourceType;
+use weir_core::{Reach, ResourceType};
 use weir_resource::Visible;
 use weir_store::StoreError;
+
+/// No user's key.
+const NOBODY: i64 = -1;
 
 /// Everything a user may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,12 +90,18 @@ impl Grants {
         if !self.active {
             return None;
         }
+        if kind.reach == Reach::Own {
+            return Some(Visible::Some { owner: user_id, keys: Vec::new() });
+        }
         let permission = kind.permission("view");
         if self.superuser || self.global.contains(&permission) {
             return Some(Visible::All);
         }
         let keys: Vec<String> = self.objects.get(&permission).into_iter().flatten().cloned().collect();
-        let something = kind.owner.is_some() || !keys.is_empty() || self.is_outpost;
-        something.then_some(Visible::Some { owner: user_id, keys })
+        let may_own = kind.owner.is_some() && kind.reach == Reach::Granted;
+        let something = may_own || !keys.is_empty() || self.is_outpost;
+        // Nobody has this key, so nothing is seen for being owned.
+        let owner = if kind.reach == Reach::Permitted { NOBODY } else { user_id };
+        something.then_some(Visible::Some { owner, keys })
     }
 }
