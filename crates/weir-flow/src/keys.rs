@@ -106,6 +106,10 @@ pub const VALIDATE_CHALLENGES: Key<Vec<Value>> =
 pub const VALIDATE_STAGES: Key<Vec<Uuid>> = Key::new("goauthentik.io/stages/authenticator_validate/stages");
 /// authenticator_validate → policies: the stage chosen among them.
 pub const VALIDATE_SELECTED_STAGE: Key<Uuid> = Key::new("goauthentik.io/stages/authenticator_validate/selected_stage");
+/// authenticator_webauthn, authenticator_validate, identification → the same: the challenge on the page, base64url.
+pub const WEBAUTHN_CHALLENGE: Key<String> = Key::new("goauthentik.io/stages/authenticator_webauthn/challenge");
+/// authenticator_webauthn → itself: refused answers so far.
+pub const WEBAUTHN_ATTEMPTS: Key<i64> = Key::new("goauthentik.io/stages/authenticator_webauthn/attempt");
 /// expressions, source flows → user_write.
 pub const GROUPS: Key<Vec<Value>> = Key::new("groups");
 /// expressions, source flows → user_write.

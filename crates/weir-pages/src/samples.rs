@@ -20,6 +20,7 @@ pub const STAGE_TEMPLATES: &[(&str, &str)] = &[
     ("ak-stage-authenticator-static", include_str!("../../weir-stages/src/authenticator_static/page.html")),
     ("ak-stage-authenticator-totp", include_str!("../../weir-stages/src/authenticator_totp/page.html")),
     ("ak-stage-authenticator-validate", include_str!("../../weir-stages/src/authenticator_validate/page.html")),
+    ("ak-stage-authenticator-webauthn", include_str!("../../weir-stages/src/authenticator_webauthn/page.html")),
     ("ak-stage-identification", include_str!("../../weir-stages/src/identification/page.html")),
     ("ak-stage-password", include_str!("../../weir-stages/src/password/page.html")),
     ("ak-stage-prompt", include_str!("../../weir-stages/src/prompt/page.html")),

@@ -4,6 +4,7 @@
 pub mod authenticator_static;
 pub mod authenticator_totp;
 pub mod authenticator_validate;
+pub mod authenticator_webauthn;
 pub mod captcha;
 pub mod consent;
 pub mod deny;
@@ -33,6 +34,8 @@ pub fn resources() -> Vec<ResourceType> {
         ResourceType::of::<authenticator_static::AuthenticatorStaticStage>(),
         ResourceType::of::<authenticator_totp::AuthenticatorTotpStage>(),
         ResourceType::of::<authenticator_validate::AuthenticatorValidateStage>(),
+        ResourceType::of::<authenticator_webauthn::AuthenticatorWebAuthnStage>(),
+        ResourceType::of::<authenticator_webauthn::WebAuthnDeviceType>(),
         ResourceType::of::<captcha::CaptchaStage>(),
         ResourceType::of::<consent::ConsentStage>(),
         ResourceType::of::<deny::DenyStage>(),
@@ -51,7 +54,7 @@ pub fn resources() -> Vec<ResourceType> {
 
 /// Special behaviour of their resources.
 pub fn hooks(set: &mut HookSet) {
-    authenticator_validate::hooks(set);
+    authenticator_webauthn::hooks(set);
     prompt::hooks(set);
 }
 
@@ -68,6 +71,7 @@ pub fn kinds() -> StageKinds {
         .with(authenticator_static::AuthenticatorStatic)
         .with(authenticator_totp::AuthenticatorTotp)
         .with(authenticator_validate::AuthenticatorValidate)
+        .with(authenticator_webauthn::AuthenticatorWebAuthn)
         .with(captcha::Captcha)
         .with(consent::Consent)
         .with(deny::Deny)
@@ -88,6 +92,7 @@ pub fn pages() -> Vec<(&'static str, &'static str)> {
         ("ak-stage-authenticator-static", include_str!("authenticator_static/page.html")),
         ("ak-stage-authenticator-totp", include_str!("authenticator_totp/page.html")),
         ("ak-stage-authenticator-validate", include_str!("authenticator_validate/page.html")),
+        ("ak-stage-authenticator-webauthn", include_str!("authenticator_webauthn/page.html")),
         ("ak-stage-captcha", include_str!("captcha/page.html")),
         ("ak-stage-consent", include_str!("consent/page.html")),
         ("ak-stage-dummy", include_str!("dummy/page.html")),
@@ -102,12 +107,6 @@ pub fn pages() -> Vec<(&'static str, &'static str)> {
 pub(crate) mod unserved {
     use weir_core::types::RefTarget;
 
-    /// Types of security keys.
-    pub struct WebAuthnDeviceType;
-    impl RefTarget for WebAuthnDeviceType {
-        const MODEL: &'static str = "authentik_stages_authenticator_webauthn.webauthndevicetype";
-        type Pk = uuid::Uuid;
-    }
     /// Sources.
     pub struct Source;
     impl RefTarget for Source {

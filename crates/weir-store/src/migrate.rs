@@ -22,6 +22,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, name: "user_search", sql: include_str!("../migrations/0004_user_search.sql") },
     Migration { version: 5, name: "devices", sql: include_str!("../migrations/0005_devices.sql") },
     Migration { version: 6, name: "mail", sql: include_str!("../migrations/0006_mail.sql") },
+    Migration { version: 7, name: "webauthn", sql: include_str!("../migrations/0007_webauthn.sql") },
     Migration { version: 8, name: "captcha", sql: include_str!("../migrations/0008_captcha.sql") },
 ];
 

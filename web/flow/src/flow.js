@@ -81,13 +81,8 @@ for (const box of document.querySelectorAll("[data-captcha]")) {
     .catch(() => (box.querySelector("[role=status]").textContent = box.dataset.failed));
 }
 
-const hook = document.querySelector("[data-passkey]");
-if (hook && globalThis.PublicKeyCredential) {
-  import(hook.dataset.module).then((module) => module.offer(hook)).catch(() => {});
-}
-
 // What only some pages need comes in a module of its own.
-for (const element of document.querySelectorAll("[data-module]:not([data-passkey])")) {
+for (const element of document.querySelectorAll("[data-module]:not([data-captcha])")) {
   import(element.dataset.module).then((module) => module.start(element));
 }
 

@@ -1,49 +1,89 @@
-// Offers the visitor's passkeys in the list of names the browser suggests (conditional mediation).
+// Passkeys and security keys: makes one, uses one, or offers those the visitor has in the list of names that the browser
+// suggests (conditional mediation).
 
 const decode = (text) =>
   Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (char) => char.charCodeAt(0));
 
 const encode = (buffer) =>
-  btoa(String.fromCharCode(...new Uint8Array(buffer)))
+  btoa(Array.from(new Uint8Array(buffer), (byte) => String.fromCharCode(byte)).join(""))
     .replace(/\+/g, "-")
     .replace(/\//g, "_")
     .replace(/=+$/, "");
 
+const withIds = (list) => (list ?? []).map((one) => ({ ...one, id: decode(one.id) }));
+
+function creationOptions(json) {
+  if (PublicKeyCredential.parseCreationOptionsFromJSON) return PublicKeyCredential.parseCreationOptionsFromJSON(json);
+  return {
+    ...json,
+    challenge: decode(json.challenge),
+    user: { ...json.user, id: decode(json.user.id) },
+    excludeCredentials: withIds(json.excludeCredentials),
+  };
+}
+
 function requestOptions(json) {
-  const options = json.publicKey ?? json;
-  if (PublicKeyCredential.parseRequestOptionsFromJSON) return PublicKeyCredential.parseRequestOptionsFromJSON(options);
-  return {
-    ...options,
-    challenge: decode(options.challenge),
-    allowCredentials: (options.allowCredentials ?? []).map((one) => ({ ...one, id: decode(one.id) })),
-  };
+  if (PublicKeyCredential.parseRequestOptionsFromJSON) return PublicKeyCredential.parseRequestOptionsFromJSON(json);
+  return { ...json, challenge: decode(json.challenge), allowCredentials: withIds(json.allowCredentials) };
 }
 
-function assertion(credential) {
-  if (credential.toJSON) return credential.toJSON();
-  const { authenticatorData, clientDataJSON, signature, userHandle } = credential.response;
-  return {
-    id: credential.id,
-    rawId: encode(credential.rawId),
-    type: credential.type,
-    clientExtensionResults: credential.getClientExtensionResults(),
-    response: {
-      authenticatorData: encode(authenticatorData),
-      clientDataJSON: encode(clientDataJSON),
-      signature: encode(signature),
-      userHandle: userHandle ? encode(userHandle) : null,
-    },
-  };
+/** The credential as JSON. Password managers that stand in for the browser may lack or break `toJSON`. */
+function answer(credential) {
+  try {
+    return credential.toJSON();
+  } catch {
+    const response = {};
+    for (const part of ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"]) {
+      if (credential.response[part]) response[part] = encode(credential.response[part]);
+    }
+    const { id, type, rawId, authenticatorAttachment } = credential;
+    const clientExtensionResults = credential.getClientExtensionResults();
+    return { id, type, rawId: encode(rawId), authenticatorAttachment, clientExtensionResults, response };
+  }
 }
 
-export async function offer(hook) {
-  if (!(await PublicKeyCredential.isConditionalMediationAvailable?.())) return;
-  const credential = await navigator.credentials.get({
-    mediation: "conditional",
-    publicKey: requestOptions(JSON.parse(hook.dataset.passkey)),
-  });
-  if (!credential) return;
-  hook.value = JSON.stringify(assertion(credential));
-  // Straight away: the name and the password are not needed, so their checks must not stand in the way.
-  hook.form.submit();
+/** Straight away: what else the form asks for is not needed, so its checks must not stand in the way. */
+function send(input, credential) {
+  input.value = JSON.stringify(answer(credential));
+  input.form.submit();
+}
+
+async function suggest(input) {
+  if (!(await globalThis.PublicKeyCredential?.isConditionalMediationAvailable?.())) return;
+  const publicKey = requestOptions(JSON.parse(input.dataset.suggest));
+  // No passkey chosen, or none there: the form is still to be filled in.
+  const credential = await navigator.credentials.get({ mediation: "conditional", publicKey }).catch(() => null);
+  if (credential) send(input, credential);
+}
+
+export function start(element) {
+  if (element.dataset.suggest) return suggest(element);
+  const input = element.querySelector("input");
+  const button = element.querySelector("button");
+  const texts = [...element.querySelectorAll("[data-when]")];
+  const say = (name) => {
+    const known = texts.some((text) => text.dataset.when === name);
+    for (const text of texts) text.hidden = text.dataset.when !== (known ? name : "failed");
+  };
+  if (!globalThis.PublicKeyCredential) return say("unsupported");
+  const { create, request } = element.dataset;
+  const ask = async () => {
+    say("waiting");
+    button.disabled = true;
+    try {
+      const credential = create
+        ? await navigator.credentials.create({ publicKey: creationOptions(JSON.parse(create)) })
+        : await navigator.credentials.get({ publicKey: requestOptions(JSON.parse(request)) });
+      send(input, credential);
+    } catch (error) {
+      say(error.name);
+      button.textContent = button.dataset.again;
+      button.disabled = false;
+      button.focus();
+    }
+  };
+  button.addEventListener("click", ask);
+  button.hidden = false;
+  say("ready");
+  if ("auto" in element.dataset) return ask();
 }

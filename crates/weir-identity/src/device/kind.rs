@@ -100,6 +100,14 @@ impl DeviceKind {
         }
     }
 
+    /// The column of the model of authenticator.
+    pub(super) const fn device_type(self) -> &'static str {
+        match self {
+            Self::WebAuthn => "device_type",
+            _ => "CAST(NULL AS TEXT)",
+        }
+    }
+
     /// The column of the stage that alone reaches the device.
     pub(super) const fn stage(self) -> &'static str {
         match self {

@@ -32,6 +32,8 @@ pub struct DeviceRow {
     pub throttle: Throttle,
     /// Mail address, telephone number (or its hash), Duo's user, aaguid or host; empty for the others.
     pub detail: String,
+    /// Known type of a security key or passkey, by its aaguid.
+    pub device_type: Option<String>,
 }
 
 impl DeviceRow {
@@ -51,10 +53,11 @@ impl DeviceRow {
     fn columns(kind: DeviceKind) -> String {
         format!(
             "'{word}' AS kind, CAST(id AS TEXT) AS pk, \"user\", name, confirmed, created, last_updated, last_used, \
-             failures, failed_at, {stage} AS stage, {detail} AS detail",
+             failures, failed_at, {stage} AS stage, {detail} AS detail, {device_type} AS device_type",
             word = kind.word(),
             stage = kind.stage(),
-            detail = kind.detail()
+            detail = kind.detail(),
+            device_type = kind.device_type()
         )
     }
 
@@ -74,6 +77,7 @@ impl DeviceRow {
             stage: row.opt_uuid("stage")?,
             throttle: Throttle { failures: row.int("failures")?, failed_at: row.opt_time("failed_at")? },
             detail: row.text("detail")?,
+            device_type: row.opt_text("device_type")?,
         })
     }
 }

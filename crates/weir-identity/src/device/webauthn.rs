@@ -64,6 +64,12 @@ pub struct NewCredential {
     pub aaguid: String,
     /// The known device type, by its aaguid.
     pub device_type: Option<String>,
+    /// It can be copied to other devices.
+    pub backup_eligible: bool,
+    /// It has been.
+    pub backed_up: bool,
+    /// Format of the statement that vouched for the model.
+    pub attestation: String,
 }
 
 /// A credential for checking an assertion.
@@ -79,22 +85,40 @@ pub struct Credential {
     pub sign_count: i64,
     /// The host it was made for.
     pub rp_id: String,
-    /// The known device type, by its aaguid.
-    pub device_type: Option<String>,
+    /// Whether it can be copied, if that is known.
+    pub backup_eligible: Option<bool>,
 }
 
 /// Keeps a credential.
 ///
 /// # Errors
-/// 400 on `response` when the credential is known already, whoever's it is; those of the store.
+/// 400 on `response` when the credential is known already, whoever's it is, and then nothing is left of it in the
+/// transaction; those of the store.
 pub async fn create(unit: &mut Unit<'_>, new: NewCredential) -> Result<DeviceRow, ApiError> {
+    let point = unit.tx.savepoint().await.map_err(store)?;
+    let made = insert(unit, new).await;
+    match &made {
+        Ok(_) => unit.tx.release(point).await.map_err(store)?,
+        Err(ApiError::Fields(_)) => unit.tx.rollback_to(point).await.map_err(store)?,
+        Err(_) => {}
+    }
+    made
+}
+
+async fn insert(unit: &mut Unit<'_>, new: NewCredential) -> Result<DeviceRow, ApiError> {
     const KNOWN: &str = "Credential ID already exists.";
     let sql = "SELECT id FROM identity_device_webauthn WHERE credential_id = $1";
     if unit.tx.read_one(sql, &[(&new.credential_id).into()]).await.map_err(store)?.is_some() {
         return Err(ApiError::field("response", KNOWN));
     }
     let fields = Map::from_iter([("aaguid".to_owned(), new.aaguid.into())]);
-    let columns = vec![("public_key", new.public_key.into()), ("sign_count", new.sign_count.into())];
+    let columns = vec![
+        ("public_key", new.public_key.into()),
+        ("sign_count", new.sign_count.into()),
+        ("backup_eligible", new.backup_eligible.into()),
+        ("backed_up", new.backed_up.into()),
+        ("attestation", new.attestation.into()),
+    ];
     let device = super::create(unit, DeviceKind::WebAuthn, (new.user_id, &new.name), fields, columns).await?;
     // Apart from the rest, so that a conflict is known to be about this.
     let sql = "UPDATE identity_device_webauthn SET credential_id = $1, rp_id = $2, device_type = $3 WHERE id = $4";
@@ -130,16 +154,17 @@ async fn read(reader: &mut impl Reader, row: &Row) -> Result<Option<Credential>,
         public_key: row.text("public_key")?,
         sign_count: row.int("sign_count")?,
         rp_id: row.text("rp_id")?,
-        device_type: row.opt_text("device_type")?,
+        backup_eligible: row.opt_bool("backup_eligible")?,
     }))
 }
 
-/// Notes the counter of an assertion. False when it does not grow: then the assertion, or a copy of the authenticator,
-/// was used before. A counter that stays 0 is one that the authenticator does not keep.
-pub async fn advance_counter(tx: &mut Tx, device: &DeviceRow, count: i64) -> Result<bool, StoreError> {
-    let sql = "UPDATE identity_device_webauthn SET sign_count = $1 WHERE id = $2 AND confirmed = TRUE \
+/// Notes the counter of an assertion and whether the credential was copied. False when the counter does not grow: then
+/// the assertion, or a copy of the authenticator, was used before. One that stays 0 is one that the authenticator does
+/// not keep.
+pub async fn advance(tx: &mut Tx, device: &DeviceRow, count: i64, backed_up: bool) -> Result<bool, StoreError> {
+    let sql = "UPDATE identity_device_webauthn SET sign_count = $1, backed_up = $2 WHERE id = $3 AND confirmed = TRUE \
                AND (sign_count < $1 OR (sign_count = 0 AND $1 = 0))";
-    Ok(tx.write(sql, &[count.into(), device.id().into()]).await? > 0)
+    Ok(tx.write(sql, &[count.into(), backed_up.into(), device.id().into()]).await? > 0)
 }
 
 /// Rules of credentials.

@@ -67,6 +67,9 @@ async fn devices_of_all_kinds_are_found_together_and_go_with_their_user() {
         rp_id: "example.org".to_owned(),
         aaguid: "00000000-0000-0000-0000-000000000000".to_owned(),
         device_type: None,
+        backup_eligible: false,
+        backed_up: false,
+        attestation: "none".to_owned(),
     };
     commit(&f, async |unit| webauthn::create(unit, key.clone()).await).await.unwrap();
     commit(&f, async |unit| duo::create(unit, (ann, "Duo"), stage, "D1").await).await.unwrap();
@@ -235,11 +238,14 @@ async fn a_counter_of_a_key_grows_or_stays_zero() {
         rp_id: "example.org".to_owned(),
         aaguid: String::new(),
         device_type: None,
+        backup_eligible: false,
+        backed_up: false,
+        attestation: "none".to_owned(),
     };
     let key = commit(&f, async |unit| webauthn::create(unit, new).await).await.unwrap();
     for (count, fine) in [(0, true), (0, true), (5, true), (5, false), (4, false), (0, false), (6, true)] {
         let mut tx = f.db.tx();
-        assert_eq!(webauthn::advance_counter(&mut tx, &key, count).await.unwrap(), fine, "{count}");
+        assert_eq!(webauthn::advance(&mut tx, &key, count, false).await.unwrap(), fine, "{count}");
         tx.commit().await.unwrap();
     }
     let found = webauthn::find_by_credential_id(&*f.db, "AAA").await.unwrap().unwrap();

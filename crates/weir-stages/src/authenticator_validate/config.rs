@@ -1,12 +1,13 @@
 //! Definition of the authenticator validation stage.
 
-use crate::unserved::WebAuthnDeviceType;
+use crate::authenticator_webauthn::WebAuthnDeviceType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_core::{DurationText, Family, FieldErrors, Ref, Resource, resource::UuidKeyed};
 use weir_flow::NotConfiguredAction;
 use weir_identity::device::DeviceKind;
 use weir_resource::AnyStage;
+use weir_webauthn::{Hint, Requirement};
 
 /// A class of second factors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -45,27 +46,6 @@ impl DeviceClass {
     }
 }
 
-/// Whether an authenticator must recognise its user, by finger or PIN.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the contract's words")]
-pub enum UserVerification {
-    Required,
-    #[default]
-    Preferred,
-    Discouraged,
-}
-
-/// Where a browser should look for an authenticator first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "the contract's words")]
-pub enum WebAuthnHint {
-    SecurityKey,
-    ClientDevice,
-    Hybrid,
-}
-
 fn all_classes() -> Vec<DeviceClass> {
     use DeviceClass::{Duo, Email, Sms, Static, Totp, Webauthn};
     vec![Static, Totp, Webauthn, Duo, Sms, Email]
@@ -99,10 +79,10 @@ pub struct AuthenticatorValidateStage {
     pub last_auth_threshold: DurationText,
     /// Whether security keys must recognise their user.
     #[serde(default)]
-    pub webauthn_user_verification: UserVerification,
+    pub webauthn_user_verification: Requirement,
     /// Where browsers should look for a security key first.
     #[serde(default)]
-    pub webauthn_hints: Vec<WebAuthnHint>,
+    pub webauthn_hints: Vec<Hint>,
     /// Only security keys of these types are taken; with none, all are.
     #[serde(default)]
     pub webauthn_allowed_device_types: Vec<Ref<WebAuthnDeviceType>>,

@@ -7,7 +7,6 @@ mod challenge;
 pub mod classes;
 mod code;
 mod config;
-mod hooks;
 mod remember;
 mod stage;
 #[cfg(test)]
@@ -16,6 +15,5 @@ mod tests;
 pub use challenge::{
     AuthenticatorValidationChallenge, AuthenticatorValidationResponse, DeviceChallenge, SelectableStage,
 };
-pub use config::{AuthenticatorValidateStage, DeviceClass, UserVerification, WebAuthnHint};
-pub use hooks::hooks;
+pub use config::{AuthenticatorValidateStage, DeviceClass};
 pub use stage::AuthenticatorValidate;

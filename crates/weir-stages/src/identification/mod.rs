@@ -3,6 +3,7 @@
 mod captcha;
 mod challenge;
 mod config;
+mod passkey;
 mod stage;
 #[cfg(test)]
 mod tests;

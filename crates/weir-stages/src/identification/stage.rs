@@ -1,6 +1,6 @@
 //! Behaviour of the identification stage.
 
-use super::{IdentificationChallenge, IdentificationResponse, IdentificationStage, captcha};
+use super::{IdentificationChallenge, IdentificationResponse, IdentificationStage, captcha, passkey};
 use crate::password::{PasswordStage, backends};
 use async_trait::async_trait;
 use serde_json::Value;
@@ -106,15 +106,16 @@ impl Identification {
         Err(refused())
     }
 
-    fn challenge(cx: &mut StageCx<'_>, config: &IdentificationStage) -> IdentificationChallenge {
+    async fn challenge(cx: &mut StageCx<'_>, config: &IdentificationStage) -> Result<IdentificationChallenge, Reject> {
         let captcha_stage = captcha::challenge(cx, config);
+        let passkey_challenge = passkey::challenge(cx, config).await?;
         let password = config.password_stage.as_ref().and_then(|r| cx.unit.snapshot.get::<PasswordStage>(r.uuid()));
         let is_login = cx.flow.designation == Designation::Authentication;
         let named = |value: Option<Value>, field: &str| {
             value.and_then(|v| v.get(field)?.as_str().map(str::to_owned)).filter(|t| !t.is_empty())
         };
         let fields = config.user_fields.iter().filter_map(|f| serde_json::to_value(f).ok());
-        IdentificationChallenge {
+        Ok(IdentificationChallenge {
             user_fields: fields.filter_map(|v| v.as_str().map(str::to_owned)).collect(),
             pending_user_identifier: cx.context.get(keys::PENDING_USER_IDENTIFIER),
             password_fields: password.is_some(),
@@ -131,8 +132,8 @@ impl Identification {
             sources: Vec::new(),
             show_source_labels: config.show_source_labels,
             enable_remember_me: config.enable_remember_me,
-            passkey_challenge: None,
-        }
+            passkey_challenge,
+        })
     }
 }
 
@@ -165,7 +166,7 @@ impl Stage for Identification {
                 Err(other) => return Err(other),
             }
         }
-        Ok(View::Ask(Self::challenge(cx, config)))
+        Ok(View::Ask(Self::challenge(cx, config).await?))
     }
 
     async fn answer(
@@ -174,9 +175,8 @@ impl Stage for Identification {
         config: &IdentificationStage,
         response: IdentificationResponse,
     ) -> Result<Outcome, Reject> {
-        if response.passkey.as_ref().is_some_and(|p| !p.is_empty()) {
-            // No passkey was offered, so none can be valid here.
-            return Err(refused());
+        if let Some(assertion) = response.passkey.as_ref().filter(|assertion| !assertion.is_empty()) {
+            return passkey::recognise(cx, config, assertion).await;
         }
         let Some(typed) = response.uid_field.as_deref().filter(|t| !t.is_empty()) else {
             return Err(Reject::Invalid(FieldErrors::general("No identification data provided.")));

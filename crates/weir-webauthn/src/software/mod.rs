@@ -106,6 +106,8 @@ pub struct Authenticator {
     pub vouching: Vouching,
     /// What is wrong about its next answers.
     pub wrong: Wrong,
+    /// Id of the next credential; a random one when not set.
+    pub next_id: Option<Vec<u8>>,
     /// What it holds.
     pub held: Vec<Held>,
 }
@@ -122,6 +124,7 @@ impl Default for Authenticator {
             algorithms: vec![Algorithm::Es256],
             vouching: Vouching::None,
             wrong: Wrong::default(),
+            next_id: None,
             held: Vec::new(),
         }
     }
@@ -177,7 +180,7 @@ impl Authenticator {
         rand::fill(&mut id).unwrap();
         let wants_resident = text(options, &["authenticatorSelection", "residentKey"]) != "discouraged";
         let held = Held {
-            id: id.to_vec(),
+            id: self.next_id.take().unwrap_or_else(|| id.to_vec()),
             rp_id: text(options, &["rp", "id"]).to_owned(),
             user_handle: decode(text(options, &["user", "id"])).unwrap(),
             is_resident: wants_resident && self.keeps_residents,

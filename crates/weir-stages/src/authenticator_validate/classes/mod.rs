@@ -20,6 +20,7 @@
 
 mod static_codes;
 mod totp;
+pub(crate) mod webauthn;
 
 use super::{AuthenticatorValidateStage, DeviceClass};
 use async_trait::async_trait;
@@ -29,7 +30,7 @@ use weir_flow::{Reject, StageCx};
 use weir_identity::{Account, device::DeviceRow};
 
 /// All classes. One line for each.
-const ALL: [&dyn Class; 2] = [&static_codes::StaticCodes, &totp::Totp];
+const ALL: [&dyn Class; 3] = [&static_codes::StaticCodes, &totp::Totp, &webauthn::WebAuthn];
 
 /// The behaviour of a class; none when this build does not serve it.
 pub fn find(class: DeviceClass) -> Option<&'static dyn Class> {
