@@ -18,14 +18,41 @@ pub enum Family {
     Stage,
     /// Policies.
     Policy,
+    /// Sources that people sign in with.
+    Source,
+    /// Expressions that turn what another system says into ours, or the other way round.
+    PropertyMapping,
 }
 
 impl Family {
+    /// Every family.
+    pub const ALL: [Self; 4] = [Self::Stage, Self::Policy, Self::Source, Self::PropertyMapping];
+
     /// The base model by which references name the whole family.
     pub const fn model(self) -> &'static str {
         match self {
             Self::Stage => "authentik_flows.stage",
             Self::Policy => "authentik_policies.policy",
+            Self::Source => "authentik_core.source",
+            Self::PropertyMapping => "authentik_core.propertymapping",
+        }
+    }
+
+    /// Path of the list of all its kinds.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Stage => "stages/all",
+            Self::Policy => "policies/all",
+            Self::Source => "sources/all",
+            Self::PropertyMapping => "propertymappings/all",
+        }
+    }
+
+    /// The field that is unique over all its kinds.
+    pub const fn unique(self) -> &'static str {
+        match self {
+            Self::Source => "slug",
+            Self::Stage | Self::Policy | Self::PropertyMapping => "name",
         }
     }
 }

@@ -22,6 +22,8 @@ pub mod action {
     pub const LOGOUT: &str = "logout";
     /// A user was written by a flow.
     pub const USER_WRITE: &str = "user_write";
+    /// A user was connected with an identity elsewhere.
+    pub const SOURCE_LINKED: &str = "source_linked";
     /// Something that looks like an attack.
     pub const SUSPICIOUS_REQUEST: &str = "suspicious_request";
     /// A password was set.

@@ -1,6 +1,6 @@
 //! What the engine needs from the process.
 
-use crate::{planner::PlanCache, stage::StageKinds};
+use crate::{planner::PlanCache, sources::SourceKinds, stage::StageKinds};
 use chrono::TimeDelta;
 use std::sync::Arc;
 use weir_crypto::pool::HashPool;
@@ -27,6 +27,8 @@ pub struct App {
     pub policies: PolicyKinds,
     /// Kinds of stages.
     pub stages: StageKinds,
+    /// Kinds of sources that browsers sign in with.
+    pub sources: SourceKinds,
     /// Password hashing off the async threads.
     pub hashes: Arc<HashPool>,
     /// Evaluates expressions of prompts and mappings.

@@ -5,7 +5,7 @@ mod steps;
 
 use crate::{
     App, DeniedAction, Designation, Flow, NotApplicable, PendingUser, Plan, PlanContext, Planner, StageCx, challenge,
-    keys,
+    keys, media,
     planner::Planning,
     receipt::{Entry, Receipt},
     redirect,
@@ -13,7 +13,7 @@ use crate::{
     state::FlowState,
 };
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 use uuid::Uuid;
 use weir_core::{ApiError, Map};
 use weir_identity::{Account, avatar, session::SessionRow, token};
@@ -124,6 +124,7 @@ impl<'a> Executor<'a> {
             stage_name: String::new(),
             stage_model: String::new(),
             binding: Uuid::nil(),
+            steps: VecDeque::new(),
             context: PlanContext::default(),
             query: Vec::new(),
             effects: Vec::new(),
@@ -427,14 +428,5 @@ pub fn background(site: &Site, snapshot: &Snapshot, flow: &Flow, brand: Option<U
         .unwrap_or_default();
     let name =
         [flow.background.as_str(), of_brand.as_str(), BUILT_IN].into_iter().find(|n| !n.is_empty()).unwrap_or(BUILT_IN);
-    let address = |name: &str| {
-        let direct = name.starts_with("http://") || name.starts_with("https://") || name.starts_with('/');
-        site.served(&if direct { name.to_owned() } else { format!("/media/public/{name}") })
-    };
-    let themed = if name.contains("%(theme)s") {
-        json!({"light": address(&name.replace("%(theme)s", "light")), "dark": address(&name.replace("%(theme)s", "dark"))})
-    } else {
-        Value::Null
-    };
-    (address(name), themed)
+    (media::address(site, name), media::themed(site, name))
 }

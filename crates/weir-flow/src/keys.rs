@@ -1,7 +1,10 @@
 //! Every key of the plan context: one line each, with producer and readers.
 //! Keys that expressions can see are part of the public interface and change only with a deprecation.
 
-use crate::context::{Key, PlanContext};
+use crate::{
+    context::{Key, PlanContext},
+    sources::resume::Waiting,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -118,6 +121,12 @@ pub const USER_TYPE: Key<String> = Key::new("user_type");
 pub const USER_PATH: Key<String> = Key::new("user_path");
 /// source flows → user_write.
 pub const SOURCES_CONNECTION: Key<Value> = Key::new("goauthentik.io/sources/connection");
+/// OAuth source log-in → policies: what the other side told about the person.
+pub const OAUTH_USERINFO: Key<Map> = Key::new("oauth_userinfo");
+/// source stage → source log-in, source stage: the plan that was put aside.
+pub const SOURCE_WAITING: Key<Waiting> = Key::new("weir/stages/source/waiting");
+/// source log-in → policies: why nobody was matched, as `{reason, property, source_slug}`.
+pub const SOURCE_MATCH_FAILURE: Key<Value> = Key::new("goauthentik.io/sources/match_failure");
 
 /// Keys whose values the inspector never shows.
 pub const SECRET: &[&str] = &[CAPTCHA_PRIVATE_KEY.name, CONSENT_TOKEN.name, STATIC_CODES.name, TOTP_SECRETS.name];

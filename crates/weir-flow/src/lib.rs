@@ -12,12 +12,14 @@ pub mod executor;
 pub mod inspector;
 pub mod keys;
 pub mod links;
+pub mod media;
 pub mod plan;
 pub mod planner;
 pub mod receipt;
 pub mod redirect;
 pub mod resources;
 pub mod setup;
+pub mod sources;
 pub mod stage;
 pub mod state;
 

@@ -10,7 +10,11 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize as _, Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use std::{any::Any, collections::BTreeMap, sync::Arc};
+use std::{
+    any::Any,
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 use uuid::Uuid;
 use weir_core::{ApiError, Field, FieldErrors, Map, field::fields_of, validate};
 use weir_events::Event;
@@ -181,6 +185,8 @@ pub struct StageCx<'a> {
     pub stage_model: String,
     /// The current binding.
     pub binding: Uuid,
+    /// The steps still to pass, the current one first.
+    pub steps: VecDeque<Step>,
     /// The plan's context.
     pub context: PlanContext,
     /// Query parameters of the flow's page.
@@ -197,6 +203,13 @@ impl StageCx<'_> {
     /// The instant of the request.
     pub fn now(&self) -> DateTime<Utc> {
         self.app.site.clock.now()
+    }
+
+    /// The plan as it stands, to be put aside.
+    pub fn plan(&self) -> Plan {
+        let mut plan = Plan::new(self.flow_id, self.context.clone());
+        plan.steps.clone_from(&self.steps);
+        plan
     }
 
     /// The pending user if there is one, else the session's user.

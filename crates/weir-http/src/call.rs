@@ -89,7 +89,7 @@ impl Call {
     /// The kinds a model stands for: itself, or those of its family.
     pub fn kinds(&self, model: &str) -> Vec<&'static ResourceType> {
         let registry = &self.app.site.registry;
-        match [Family::Stage, Family::Policy].into_iter().find(|f| f.model() == model) {
+        match Family::ALL.into_iter().find(|f| f.model() == model) {
             Some(family) => registry.family(family),
             None => registry.find(model).into_iter().collect(),
         }

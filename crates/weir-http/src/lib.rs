@@ -36,7 +36,10 @@ pub use caller::{Caller, Via};
 pub use config::HttpConfig;
 pub use reply::Reply;
 pub use request::Incoming;
-pub use routes::events::{hooks, resources};
+pub use routes::{
+    events::{hooks, resources},
+    families::keep_shared,
+};
 pub use server::serve;
 pub use state::{AppParts, AppState};
 

@@ -122,6 +122,15 @@ pub trait Hooks: Send + Sync {
         Ok(None)
     }
 
+    /// Looks outside before the transaction of a client's write begins: calls to other servers belong here. Gets the
+    /// body as it was sent and may complete it. Writes of blueprints and flows do not come by.
+    ///
+    /// # Errors
+    /// Refusals of the client's values.
+    async fn before(&self, _site: &Site, _old: Option<&Stored>, _body: &mut Map) -> Result<(), ApiError> {
+        Ok(())
+    }
+
     /// Conditions that follow from the whole query (table-backed kinds): parameters that may repeat or work together,
     /// and what stays out of a list unless asked for.
     ///

@@ -3,7 +3,7 @@
 use crate::{Condition, HookSet, Keep, Snapshot, Stored, Unit, store, table};
 use serde_json::{Value, json};
 use std::cmp::Ordering;
-use weir_core::{ApiError, Backing, Field, Kind, Map, ResourceType, TableDef, validate::check_kind};
+use weir_core::{ApiError, Backing, Family, Field, Kind, Map, ResourceType, TableDef, validate::check_kind};
 use weir_store::{Val, escape_like};
 
 /// Which objects the caller may see at all.
@@ -365,7 +365,8 @@ fn list_documents(
         let by_key = query
             .find("pk")
             .or_else(|| query.find(kind.pk))
-            .or_else(|| query.find(kind.param).filter(|_| kind.lookup == "pk"));
+            .or_else(|| query.find(kind.param).filter(|_| kind.lookup == "pk"))
+            .or_else(|| query.find("pbm_uuid").filter(|_| kind.family == Some(Family::Source)));
         rows.extend(
             snapshot
                 .of_model(kind.model)
@@ -377,7 +378,7 @@ fn list_documents(
                     }
                 })
                 .filter(|o| by_key.is_none_or(|key| o.id.to_string() == key.to_lowercase()))
-                .filter(|o| filters.iter().all(|(field, look_up, value)| matches(field, look_up, value, &o.doc)))
+                .filter(|o| passes(&filters, &o.doc))
                 .filter(|o| own.iter().all(|keep| keep.keeps(&o.doc)))
                 .filter(|o| found_by(kind, &words, &o.doc))
                 .map(|o| Stored::of(o)),
@@ -404,6 +405,14 @@ fn list_documents(
     let take = usize::try_from(size).unwrap_or(usize::MAX);
     let rows = rows.into_iter().skip(usize::try_from(skip).unwrap_or(usize::MAX)).take(take).collect();
     Ok(Page { rows, count, current, size })
+}
+
+/// Whether all filters agree. Of values that one parameter names several times, one is enough.
+fn passes(filters: &[(&Field, &str, Value)], doc: &Map) -> bool {
+    filters.iter().all(|(field, look_up, _)| {
+        let mut same = filters.iter().filter(|(other, by, _)| other.name == field.name && by == look_up);
+        same.any(|(_, _, value)| matches(field, look_up, value, doc))
+    })
 }
 
 fn found_by(kind: &ResourceType, words: &[String], doc: &Map) -> bool {

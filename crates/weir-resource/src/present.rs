@@ -55,7 +55,9 @@ fn plain(cx: &Presenting<'_>, row: &Stored) -> Map {
         answer.insert(field.name.clone(), row.doc.get(&field.name).cloned().unwrap_or_else(|| field.default.clone()));
     }
     let id = Uuid::parse_str(&row.pk).ok();
+    // The key of a source is its policy-binding UUID.
     if kind.policy_target
+        && kind.family != Some(Family::Source)
         && let Some(id) = id
     {
         answer.insert("policybindingmodel_ptr_id".to_owned(), policy_target_uuid(id).to_string().into());
@@ -72,6 +74,7 @@ fn plain(cx: &Presenting<'_>, row: &Stored) -> Map {
                 cx.snapshot.referring(&row.pk).filter(|(_, f)| ["policy", "validation_policies"].contains(f)).count();
             answer.insert("bound_to".to_owned(), bound.into());
         }
+        Some(Family::Source | Family::PropertyMapping) => family_fields(&mut answer, kind),
         None => {}
     }
     answer
@@ -126,6 +129,20 @@ impl weir_core::types::RefTarget for AnyStage {
 pub struct AnyPolicy;
 impl weir_core::types::RefTarget for AnyPolicy {
     const MODEL: &'static str = Family::Policy.model();
+    type Pk = Uuid;
+}
+
+/// Any source, as target of a reference.
+pub struct AnySource;
+impl weir_core::types::RefTarget for AnySource {
+    const MODEL: &'static str = Family::Source.model();
+    type Pk = Uuid;
+}
+
+/// Any property mapping, as target of a reference.
+pub struct AnyPropertyMapping;
+impl weir_core::types::RefTarget for AnyPropertyMapping {
+    const MODEL: &'static str = Family::PropertyMapping.model();
     type Pk = Uuid;
 }
 

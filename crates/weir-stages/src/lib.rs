@@ -14,6 +14,7 @@ pub mod password;
 pub mod prompt;
 pub mod redirect;
 mod remote;
+pub mod source;
 pub mod user_delete;
 pub mod user_login;
 pub mod user_logout;
@@ -24,7 +25,7 @@ mod tests;
 
 use std::sync::Arc;
 use weir_core::ResourceType;
-use weir_flow::{App, StageKinds, links::RedirectStep, setup::FinishSetup};
+use weir_flow::{App, StageKinds, links::RedirectStep, setup::FinishSetup, sources::resume::ResumeStep};
 use weir_http::Route;
 use weir_resource::HookSet;
 
@@ -45,6 +46,7 @@ pub fn resources() -> Vec<ResourceType> {
         ResourceType::of::<prompt::Prompt>(),
         ResourceType::of::<prompt::PromptStage>(),
         ResourceType::of::<redirect::RedirectStage>(),
+        ResourceType::of::<source::SourceStage>(),
         ResourceType::of::<user_delete::UserDeleteStage>(),
         ResourceType::of::<user_login::UserLoginStage>(),
         ResourceType::of::<user_logout::UserLogoutStage>(),
@@ -52,7 +54,8 @@ pub fn resources() -> Vec<ResourceType> {
     ]
 }
 
-/// Special behaviour of their resources.
+/// Special behaviour of their resources; that of the source stage needs to know the kinds of sources
+/// ([`source::hooks`]).
 pub fn hooks(set: &mut HookSet) {
     authenticator_webauthn::hooks(set);
     prompt::hooks(set);
@@ -73,6 +76,7 @@ pub fn kinds() -> StageKinds {
         .with(authenticator_validate::AuthenticatorValidate)
         .with(authenticator_webauthn::AuthenticatorWebAuthn)
         .with(captcha::Captcha)
+        .with(ResumeStep)
         .with(consent::Consent)
         .with(deny::Deny)
         .with(dummy::Dummy)
@@ -80,6 +84,7 @@ pub fn kinds() -> StageKinds {
         .with(password::Password)
         .with(prompt::Ask)
         .with(redirect::Redirect)
+        .with(source::SourceWait)
         .with(user_delete::UserDelete)
         .with(user_login::UserLogin)
         .with(user_logout::UserLogout)
@@ -101,16 +106,4 @@ pub fn pages() -> Vec<(&'static str, &'static str)> {
         ("ak-stage-prompt", include_str!("prompt/page.html")),
         ("ak-stage-user-login", include_str!("user_login/page.html")),
     ]
-}
-
-/// A kind that other kinds refer to but that this build does not serve yet: such references find nothing.
-pub(crate) mod unserved {
-    use weir_core::types::RefTarget;
-
-    /// Sources.
-    pub struct Source;
-    impl RefTarget for Source {
-        const MODEL: &'static str = "authentik_core.source";
-        type Pk = uuid::Uuid;
-    }
 }

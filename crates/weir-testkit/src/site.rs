@@ -15,7 +15,7 @@ use uuid::Uuid;
 use weir_core::{ApiError, Clock as _, Map, Registry, Resource, ResourceType, validate::Mode};
 use weir_crypto::{HashCost, HashPool, Password, Salt};
 use weir_expression::{Pool, PoolSettings};
-use weir_flow::{App, Flow, FlowStageBinding, StageKinds, app::Services, planner::PlanCache};
+use weir_flow::{App, Flow, FlowStageBinding, StageKinds, app::Services, planner::PlanCache, sources::SourceKinds};
 use weir_identity::{Account, Group, User, accounts};
 use weir_mail::{MailSettings, Mailer};
 use weir_policy::{
@@ -42,6 +42,8 @@ pub struct Wiring {
     pub services: Services,
     /// Mail server and templates.
     pub mail: MailSettings,
+    /// Kinds of sources that browsers sign in with.
+    pub sources: SourceKinds,
 }
 
 impl Default for Wiring {
@@ -54,6 +56,7 @@ impl Default for Wiring {
             prefix: String::new(),
             services: Services::default(),
             mail: MailSettings::default(),
+            sources: SourceKinds::default(),
         }
     }
 }
@@ -108,6 +111,7 @@ impl TestSite {
             site,
             policies: weir_policy::kinds(Arc::clone(&expressions)).with(scripted.clone()),
             stages: wiring.stages,
+            sources: wiring.sources,
             hashes: Arc::new(hashes),
             expressions,
             mail,

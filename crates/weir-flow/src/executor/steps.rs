@@ -48,6 +48,7 @@ impl Executor<'_> {
         let started = std::time::Instant::now();
         let method = if matches!(input, Input::View) { "view" } else { "answer" };
         self.cx.context = self.state.plan.as_ref().map(|p| p.context.clone()).unwrap_or_default();
+        self.cx.steps = self.state.plan.as_ref().map(|p| p.steps.clone()).unwrap_or_default();
         let events = self.cx.events.len();
         let result = self.run_stage(&current, input).await;
         if result.is_err() {

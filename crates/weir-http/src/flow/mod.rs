@@ -6,13 +6,16 @@ mod assets;
 mod executor;
 mod form;
 mod links;
+mod other;
 mod page;
 mod setup;
 mod shell;
 mod visit;
 
 pub use links::Links;
+pub use other::{PageCall, PageReply, PageRoute};
 pub use setup::{SETUP_DONE, SETUP_TOKEN_DIGEST};
+pub use visit::Visit;
 
 use crate::{AppState, Route};
 use axum::{Router, routing::any};
@@ -37,9 +40,9 @@ pub fn routes(engine: &Arc<App>) -> Vec<Route> {
     routes
 }
 
-/// The pages.
-pub fn router(flows: &Arc<FlowHttp>) -> Router {
-    Router::new()
+/// The pages, with those that other crates bring.
+pub fn router(flows: &Arc<FlowHttp>, pages: Vec<PageRoute>) -> Router {
+    other::add(Router::new(), pages)
         .route("/", any(shell::root))
         .route("/setup", any(setup::first_run))
         .route("/setup/", any(setup::first_run))

@@ -118,7 +118,7 @@ fn add_cookies(response: &mut Response, cookies: Vec<String>) {
     }
 }
 
-fn go(status: StatusCode, to: &str, cookies: Vec<String>) -> Response {
+pub(super) fn go(status: StatusCode, to: &str, cookies: Vec<String>) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     if let Ok(to) = HeaderValue::from_str(to) {
@@ -140,12 +140,25 @@ fn found(http: &FlowHttp, to: &str) -> Response {
 
 /// A page that only says something.
 pub fn message(http: &FlowHttp, request: &Incoming, status: u16, message: Message<'_>) -> Response {
+    message_with(http, request, status, message, None, Vec::new())
+}
+
+/// The same with a way on of its own, and with cookies.
+pub fn message_with(
+    http: &FlowHttp,
+    request: &Incoming,
+    status: u16,
+    message: Message<'_>,
+    way_on: Option<Action<'_>>,
+    cookies: Vec<String>,
+) -> Response {
     let look = Look::new(http, request, None);
     let start = format!("{}/", look.prefix);
-    let home = [Action { label: "Back to the start", href: &start }];
-    let page = MessagePage { view: look.view(&[]), message, actions: &home };
+    let home = Action { label: "Back to the start", href: &start };
+    let actions: Vec<Action<'_>> = way_on.into_iter().chain([home]).collect();
+    let page = MessagePage { view: look.view(&[]), message, actions: &actions };
     match http.pages.render_message(&page) {
-        Ok(text) => html(request, status, text, PagePolicy::new(&look.nonce).headers(), Vec::new()),
+        Ok(text) => html(request, status, text, PagePolicy::new(&look.nonce).headers(), cookies),
         Err(error) => {
             tracing::error!(%error, "a message page cannot be rendered");
             go(StatusCode::INTERNAL_SERVER_ERROR, "", Vec::new())

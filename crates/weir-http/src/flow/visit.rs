@@ -64,9 +64,46 @@ impl<'a> Visit<'a> {
         self.info.query = vec![("query".to_owned(), query.to_owned())];
     }
 
+    /// The session as it was last read.
+    pub fn session(&self) -> Option<&SessionRow> {
+        self.session.as_ref().map(|(_, row)| row)
+    }
+
+    /// Begins a session for a browser that has none yet.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn begin(&mut self) -> Result<(), ApiError> {
+        if self.session.is_some() {
+            return Ok(());
+        }
+        let (random, now) = (&*self.state.site.random, self.state.site.clock.now());
+        let key = sessions::new_key(random);
+        let new = sessions::NewSession {
+            key: &key,
+            data: weir_core::Map::new(),
+            flow: None,
+            expires: now + self.engine.anonymous_session_life,
+            ip: &self.info.client_ip,
+            user_agent: &self.info.user_agent,
+        };
+        let mut tx = self.state.site.db.tx();
+        tx.set_durability(weir_store::Durability::Relaxed);
+        let row = sessions::create(&mut tx, random, now, new).await.map_err(store)?;
+        tx.commit().await.map_err(store)?;
+        self.cookies.push(session::cookie(self.state, &key, None, None, self.request.is_secure)?);
+        self.session = Some((key, row));
+        Ok(())
+    }
+
     /// The key of the session as it stands now.
     pub fn key(&self) -> Option<&str> {
         self.session.as_ref().map(|(key, _)| key.as_str())
+    }
+
+    /// The cookies so far, for the answer.
+    pub fn take_cookies(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.cookies)
     }
 
     /// The cookies to send.

@@ -9,7 +9,7 @@ use weir_identity::initial;
 use weir_resource::{Stored, Unit};
 
 /// Kinds that anybody may create for themselves; the owner is then forced.
-const OPEN_CREATE: [&str; 1] = ["authentik_core.token"];
+const OPEN_CREATE: [&str; 2] = ["authentik_core.token", "authentik_sources_oauth.useroauthsourceconnection"];
 
 pub(super) async fn create(mut call: Call, kind: &'static ResourceType) -> Result<Reply, ApiError> {
     let permitted = call.grants.may(&kind.permission("add"), None);
@@ -18,7 +18,8 @@ pub(super) async fn create(mut call: Call, kind: &'static ResourceType) -> Resul
         return Err(ApiError::forbidden());
     }
     // The owner is settled by the kind's hooks.
-    let body = call.object().await?;
+    let mut body = call.object().await?;
+    look_outside(&call, kind, None, &mut body).await?;
     let stored = create_object(&call, kind, &body).await?;
     Ok(Reply::created(&show_one(&call, &stored).await?))
 }
@@ -42,6 +43,19 @@ fn chosen_key(value: &Value) -> Result<String, ApiError> {
     key.map(|key| key.to_string()).ok_or_else(|| ApiError::field("pk", "Must be a valid UUID."))
 }
 
+/// What needs other servers happens before the transaction.
+async fn look_outside(
+    call: &Call,
+    kind: &'static ResourceType,
+    old: Option<&Stored>,
+    body: &mut Map,
+) -> Result<(), ApiError> {
+    for hooks in call.app.site.hooks.of(kind.model) {
+        hooks.before(&call.app.site, old, body).await?;
+    }
+    Ok(())
+}
+
 pub(super) async fn update(call: Call, kind: &'static ResourceType) -> Result<Reply, ApiError> {
     change(call, kind, Mode::Replace).await
 }
@@ -55,7 +69,8 @@ async fn change(mut call: Call, kind: &'static ResourceType, mode: Mode) -> Resu
     let mut unit = Unit::new(&app.site, call.actor());
     let object = load(&call, &mut unit, kind).await?;
     allow(&call, &object, "change")?;
-    let body = call.object().await?;
+    let mut body = call.object().await?;
+    look_outside(&call, kind, Some(&object), &mut body).await?;
     let stored = unit.update(kind, &object.pk, &body, mode).await?;
     unit.commit().await?;
     Ok(Reply::ok(&show_one(&call, &stored).await?))

@@ -1,4 +1,4 @@
-//! `stages/all/` and `policies/all/`: all kinds of a family in one list.
+//! `stages/all/`, `policies/all/`, `sources/all/`, `propertymappings/all/`: all kinds of a family in one list.
 
 use crate::{
     Access, Call, Reply, Route, call,
@@ -14,6 +14,8 @@ use weir_resource::{Stored, Unit, Visible, store};
 
 const STAGE: &str = Family::Stage.model();
 const POLICY: &str = Family::Policy.model();
+const SOURCE: &str = Family::Source.model();
+const MAPPING: &str = Family::PropertyMapping.model();
 
 /// Fields of the contract's `Stage`.
 const STAGE_FIELDS: [&str; 7] =
@@ -29,6 +31,33 @@ const POLICY_FIELDS: [&str; 8] = [
     "meta_model_name",
     "bound_to",
 ];
+
+/// Fields of the contract's `Source`.
+const SOURCE_FIELDS: [&str; 20] = [
+    "pk",
+    "name",
+    "slug",
+    "enabled",
+    "promoted",
+    "authentication_flow",
+    "enrollment_flow",
+    "user_property_mappings",
+    "group_property_mappings",
+    "component",
+    "verbose_name",
+    "verbose_name_plural",
+    "policy_engine_mode",
+    "user_matching_mode",
+    "managed",
+    "user_path_template",
+    "icon",
+    "icon_url",
+    "icon_themed_urls",
+    "meta_model_name",
+];
+/// Fields of the contract's `PropertyMapping`.
+const MAPPING_FIELDS: [&str; 8] =
+    ["pk", "managed", "name", "expression", "component", "verbose_name", "verbose_name_plural", "meta_model_name"];
 
 /// Kinds that can be made but are not offered: they only help in tests.
 const NOT_OFFERED: [&str; 2] = ["authentik_stages_dummy.dummystage", "authentik_policies_dummy.dummypolicy"];
@@ -55,6 +84,7 @@ const USER_SETTINGS: [(&str, &str, bool); 8] = [
 
 pub(super) fn routes() -> Vec<Route> {
     let (stage, policy) = (Access::Seen { model: STAGE }, Access::Seen { model: POLICY });
+    let (source, mapping) = (Access::Seen { model: SOURCE }, Access::Seen { model: MAPPING });
     vec![
         Route::new("stages_all_list", Access::ByKind, |call| list(call, Family::Stage)),
         Route::new("stages_all_retrieve", stage, retrieve),
@@ -67,6 +97,16 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new("policies_all_destroy", policy, destroy),
         Route::new("policies_all_used_by_list", policy, used_by),
         Route::new("policies_all_types_list", Access::SignedIn, |call| types(call, Family::Policy)),
+        Route::new("sources_all_list", Access::ByKind, |call| list(call, Family::Source)),
+        Route::new("sources_all_retrieve", source, retrieve),
+        Route::new("sources_all_destroy", source, destroy),
+        Route::new("sources_all_used_by_list", source, used_by),
+        Route::new("sources_all_types_list", Access::SignedIn, |call| types(call, Family::Source)),
+        Route::new("propertymappings_all_list", Access::ByKind, |call| list(call, Family::PropertyMapping)),
+        Route::new("propertymappings_all_retrieve", mapping, retrieve),
+        Route::new("propertymappings_all_destroy", mapping, destroy),
+        Route::new("propertymappings_all_used_by_list", mapping, used_by),
+        Route::new("propertymappings_all_types_list", Access::SignedIn, |call| types(call, Family::PropertyMapping)),
         Route::new("policies_all_test_create", policy, test),
         Route::new(
             "policies_all_cache_info_retrieve",
@@ -140,15 +180,20 @@ fn narrow(
 }
 
 async fn shown(call: &Call, unit: &Unit<'_>, rows: &[Stored], family: Family) -> Result<Vec<Map>, ApiError> {
+    let mut answers = rest::show(call, unit, rows).await?;
+    answers.iter_mut().for_each(|answer| keep_shared(answer, family));
+    Ok(answers)
+}
+
+/// Leaves of an answer what all kinds of the family have.
+pub fn keep_shared(answer: &mut Map, family: Family) {
     let fields: &[&str] = match family {
         Family::Stage => &STAGE_FIELDS,
         Family::Policy => &POLICY_FIELDS,
+        Family::Source => &SOURCE_FIELDS,
+        Family::PropertyMapping => &MAPPING_FIELDS,
     };
-    let mut answers = rest::show(call, unit, rows).await?;
-    for answer in &mut answers {
-        answer.retain(|field, _| fields.contains(&field.as_str()));
-    }
-    Ok(answers)
+    answer.retain(|field, _| fields.contains(&field.as_str()));
 }
 
 async fn retrieve(call: Call) -> Result<Reply, ApiError> {
@@ -176,7 +221,7 @@ async fn used_by(call: Call) -> Result<Reply, ApiError> {
 
 async fn types(call: Call, family: Family) -> Result<Reply, ApiError> {
     let mut kinds = call.app.site.registry.family(family);
-    kinds.retain(|kind| !NOT_OFFERED.contains(&kind.model));
+    kinds.retain(|kind| kind.operations.create && !NOT_OFFERED.contains(&kind.model));
     kinds.sort_by_key(|kind| kind.verbose_name);
     let offered: Vec<Value> = kinds
         .iter()

@@ -7,7 +7,7 @@ mod crypto;
 mod devices;
 mod event_reports;
 pub mod events;
-mod families;
+pub mod families;
 mod groups;
 mod rbac;
 mod root;
@@ -29,7 +29,10 @@ use weir_core::Registry;
 pub fn all(registry: &Registry) -> Result<Vec<Route>> {
     let mut routes = Vec::new();
     for kind in registry.all().chain(registry.views()) {
-        routes.extend(rest::routes(kind)?);
+        // A kind whose objects have no other address than the list of their family is served there.
+        if kind.family.is_none_or(|family| family.path() != kind.path) {
+            routes.extend(rest::routes(kind)?);
+        }
     }
     let areas: [fn() -> Vec<Route>; 17] = [
         admin::routes,

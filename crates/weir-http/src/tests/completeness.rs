@@ -59,6 +59,8 @@ async fn every_operation_refuses_a_user_without_rights_or_is_known_to_be_open() 
         "core_users_me_retrieve",
         "events_events_actions_list",
         "policies_all_types_list",
+        "propertymappings_all_types_list",
+        "sources_all_types_list",
         "stages_all_types_list",
         "stages_all_user_settings_list",
     ]);
@@ -177,6 +179,7 @@ fn every_definition_agrees_with_the_contract() {
     all.extend(weir_policy::resources());
     all.extend(weir_flow::resources::resources());
     all.extend(weir_stages::resources());
+    all.extend(weir_sources::resources());
     all.extend(crate::resources());
     all.push(ResourceType::of::<weir_blueprints::instances::BlueprintInstance>());
     let registry = Registry::new(all);

@@ -250,8 +250,8 @@ impl Desk<'_, '_, '_> {
         for (name, json) in map {
             let value = match name.as_str() {
                 "pending_user" => self.pending(&json).await?,
-                // What people typed is never taken for an object.
-                "prompt_data" => Python::from(json),
+                // What people typed or other systems said is never taken for an object.
+                "prompt_data" | "info" | "token" | "properties" | "oauth_userinfo" => Python::from(json),
                 _ => to_value(self.cx.snapshot, &json),
             };
             out.push((name, value));

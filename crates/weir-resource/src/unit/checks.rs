@@ -157,10 +157,10 @@ pub(super) fn unique_value(doc: &Map, set: &[&str]) -> Option<String> {
     parts.map(|p| p.join("\u{1f}"))
 }
 
-/// Names of stages and policies are unique over all kinds of the family.
+/// Names of stages, slugs of sources and the like are unique over all kinds of the family.
 pub(super) fn unique_scope(kind: &ResourceType, set: &[&str]) -> &'static str {
     match kind.family {
-        Some(family) if set == ["name"] => family.model(),
+        Some(family) if set == [family.unique()] => family.model(),
         _ => kind.model,
     }
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use weir_flow::{Challenge, Designation};
+use weir_flow::{Challenge, Designation, sources::LoginSource};
 
 /// Asks who somebody is.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -39,7 +39,7 @@ pub struct IdentificationChallenge {
     /// Text of the button.
     pub primary_action: &'static str,
     /// Sources with their challenges.
-    pub sources: Vec<Value>,
+    pub sources: Vec<LoginSource>,
     /// Sources show their names.
     pub show_source_labels: bool,
     /// Offer to fill in the name next time.

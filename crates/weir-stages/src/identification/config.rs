@@ -1,13 +1,11 @@
 //! Definition of the identification stage.
 
-use crate::{
-    authenticator_validate::AuthenticatorValidateStage, captcha::CaptchaStage, password::PasswordStage,
-    unserved::Source,
-};
+use crate::{authenticator_validate::AuthenticatorValidateStage, captcha::CaptchaStage, password::PasswordStage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_core::{Family, FieldErrors, Ref, Resource, resource::UuidKeyed};
 use weir_flow::Flow;
+use weir_resource::AnySource;
 
 /// What identifies a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -68,7 +66,7 @@ pub struct IdentificationStage {
     pub passwordless_flow: Option<Ref<Flow>>,
     /// Sources to sign in with.
     #[serde(default)]
-    pub sources: Vec<Ref<Source>>,
+    pub sources: Vec<Ref<AnySource>>,
     /// Sources show their names.
     #[serde(default)]
     pub show_source_labels: bool,

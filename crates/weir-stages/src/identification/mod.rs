@@ -4,6 +4,7 @@ mod captcha;
 mod challenge;
 mod config;
 mod passkey;
+mod sources;
 mod stage;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Behaviour of the identification stage.
 
-use super::{IdentificationChallenge, IdentificationResponse, IdentificationStage, captcha, passkey};
+use super::{IdentificationChallenge, IdentificationResponse, IdentificationStage, captcha, passkey, sources};
 use crate::password::{PasswordStage, backends};
 use async_trait::async_trait;
 use serde_json::Value;
@@ -129,7 +129,7 @@ impl Identification {
             recovery_url: Self::link(cx, config.recovery_flow.as_ref()),
             passwordless_url: Self::link(cx, config.passwordless_flow.as_ref()),
             primary_action: if is_login { "Log in" } else { "Continue" },
-            sources: Vec::new(),
+            sources: sources::buttons(cx, &config.sources),
             show_source_labels: config.show_source_labels,
             enable_remember_me: config.enable_remember_me,
             passkey_challenge,

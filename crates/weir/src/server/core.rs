@@ -58,6 +58,8 @@ pub struct Core {
     pub hashes: Arc<HashPool>,
     /// Blueprints.
     pub blueprints: Arc<Blueprints>,
+    /// Sources.
+    pub sources: weir_sources::Shared,
 }
 
 impl Core {
@@ -88,7 +90,14 @@ impl Core {
         weir_identity::hooks(&mut hooks);
         weir_pki::hooks(&mut hooks);
         weir_policy::hooks(&mut hooks, Some(Arc::clone(&expressions)));
+        let sources = weir_sources::Shared {
+            oauth: Arc::default(),
+            outbound: Arc::clone(&outbound),
+            expressions: Some(Arc::clone(&expressions)),
+        };
+        weir_sources::hooks(&mut hooks, &sources);
         weir_stages::hooks(&mut hooks);
+        weir_stages::source::hooks(&mut hooks, &weir_sources::kinds());
         weir_flow::resources::hooks(&mut hooks, Arc::clone(&plans));
         weir_http::hooks(&mut hooks);
         hooks.add(BlueprintInstance::MODEL, blueprints.hooks());
@@ -101,7 +110,8 @@ impl Core {
         let engine = App {
             site: Arc::clone(&site),
             policies: weir_policy::kinds(Arc::clone(&expressions)),
-            stages: weir_stages::kinds(),
+            stages: weir_sources::stages(weir_stages::kinds()),
+            sources: weir_sources::kinds(),
             hashes: Arc::clone(&hashes),
             expressions,
             mail,
@@ -111,7 +121,7 @@ impl Core {
             anonymous_session_life: config.anonymous_session_life(),
             prefix,
         };
-        Ok(Arc::new(Self { site, engine: Arc::new(engine), hashes, blueprints }))
+        Ok(Arc::new(Self { site, engine: Arc::new(engine), hashes, blueprints, sources }))
     }
 }
 
@@ -131,6 +141,7 @@ fn registry() -> Registry {
     types.extend(weir_policy::resources());
     types.extend(weir_flow::resources::resources());
     types.extend(weir_stages::resources());
+    types.extend(weir_sources::resources());
     types.extend(weir_http::resources());
     types.push(ResourceType::of::<BlueprintInstance>());
     Registry::new(types)

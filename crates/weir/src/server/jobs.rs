@@ -23,6 +23,7 @@ const CLEAN: &str = "clean_expired";
 const ROTATE: &str = "rotate_tokens";
 const MAINTAIN: &str = "maintain_database";
 const DISCOVER: &str = "discover_blueprints";
+const SOURCES: &str = "refresh_sources";
 
 /// Actor, crontab (UTC), text. The minutes differ so that a small machine does not do everything at once.
 const SCHEDULES: &[(&str, &str, &str)] = &[
@@ -30,16 +31,19 @@ const SCHEDULES: &[(&str, &str, &str)] = &[
     (ROTATE, "*/5 * * * *", "Give expired API tokens a new key and remove the others"),
     (MAINTAIN, "17 * * * *", "Refresh the statistics of the database"),
     (DISCOVER, "*/10 * * * *", "Apply blueprints that are new or have changed"),
+    (SOURCES, "23 * * * *", "Fetch what the providers of sources tell of themselves, and their keys"),
 ];
 
 /// Tables whose rows have an end, with their key. A consent that does not end has none.
 const EXPIRING: &[(&str, &str, &str)] = &[
     ("audit_event", "id", "expires"),
     ("captcha_spent", "task", "expires"),
+    ("flow_resume", "id", "expires"),
     ("flow_run", "id", "expires"),
     ("identity_consent", "id", "expires"),
     ("mail_outbox", "id", "expires"),
     ("mail_throttle", "recipient", "expires"),
+    ("source_login", "state_digest", "expires"),
 ];
 
 /// Rows of one transaction, so that nobody waits long for it.
@@ -64,6 +68,7 @@ pub async fn runner(config: &Config, core: &Arc<Core>) -> Result<Runner> {
     handlers.insert(ROTATE, Arc::new(Rotate(Arc::clone(core))));
     handlers.insert(MAINTAIN, Arc::new(Maintain));
     handlers.insert(DISCOVER, Arc::new(Discover(Arc::clone(core))));
+    handlers.insert(SOURCES, Arc::new(RefreshSources(Arc::clone(core))));
     handlers.insert(APPLY, Arc::new(Apply(Arc::clone(core))));
     let mail = Deliver { site: Arc::clone(&core.site), mailer: Arc::clone(&core.engine.mail) };
     handlers.insert(outbox::ACTOR, Arc::new(mail));
@@ -159,6 +164,23 @@ impl JobHandler for Discover {
         }
         for (name, problems) in found.refused {
             cx.log(LogLevel::Error, format!("Refused {name}: {problems}"), Value::Null);
+        }
+        Ok(())
+    }
+}
+
+struct RefreshSources(Arc<Core>);
+
+#[async_trait]
+impl JobHandler for RefreshSources {
+    async fn run(&self, cx: &JobCx) -> Result<()> {
+        let core = &self.0;
+        let done = weir_sources::oauth::refresh(&core.engine, &core.sources.oauth).await?;
+        for name in done.changed {
+            cx.log(LogLevel::Info, format!("Refreshed {name}"), Value::Null);
+        }
+        for (name, problem) in done.failed {
+            cx.log(LogLevel::Warning, format!("{name} could not be asked: {problem}"), Value::Null);
         }
         Ok(())
     }

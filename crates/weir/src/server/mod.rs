@@ -104,7 +104,7 @@ pub async fn start(config: &Config, options: Options) -> Result<Running> {
         engine: Arc::clone(&core.engine),
         pages: Pages::new(&weir_stages::pages())?,
     };
-    let router = weir_http::router_with(&http, flow::router(&Arc::new(flows)));
+    let router = weir_http::router_with(&http, flow::router(&Arc::new(flows), weir_sources::pages(&core.sources)));
     let runner = jobs::runner(config, &core).await?;
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -133,6 +133,9 @@ pub async fn start(config: &Config, options: Options) -> Result<Running> {
 /// First accounts and shipped objects. Cheap when there is nothing to do.
 async fn prepare(config: &Config, core: &Core) -> Result<Option<String>> {
     let outcome = first_accounts(config, core).await?;
+    let mut unit = weir_resource::Unit::new(&core.site, weir_resource::Actor::system());
+    weir_sources::inbuilt::ensure(&mut unit).await?;
+    unit.commit().await?;
     let startup = core.blueprints.apply_all(&core.site).await?;
     if !startup.applied.is_empty() {
         tracing::info!(count = startup.applied.len(), "blueprints applied");

@@ -8,6 +8,7 @@ use weir_http::{Route, flow};
 /// The operations around flows, and those of stage kinds.
 pub fn routes(engine: &Arc<App>) -> Vec<Route> {
     let mut routes = flow::routes(engine);
+    routes.extend(weir_sources::routes(engine));
     routes.extend(weir_stages::routes(engine));
     routes
 }

@@ -1,0 +1,19 @@
+//! Addresses of pictures that administrators name: whole addresses, paths of the site, or names of uploaded files.
+
+use serde_json::{Value, json};
+use weir_resource::Site;
+
+/// The address of a picture.
+pub fn address(site: &Site, name: &str) -> String {
+    let direct = name.starts_with("http://") || name.starts_with("https://") || name.starts_with('/');
+    site.served(&if direct { name.to_owned() } else { format!("/media/public/{name}") })
+}
+
+/// The addresses for light and dark pages; null when the name has no `%(theme)s`.
+pub fn themed(site: &Site, name: &str) -> Value {
+    if !name.contains("%(theme)s") {
+        return Value::Null;
+    }
+    let of = |theme: &str| address(site, &name.replace("%(theme)s", theme));
+    json!({"light": of("light"), "dark": of("dark")})
+}

@@ -1,0 +1,186 @@
+//! Connections of users: definitions and rules. Whose connection it is can never be written: it is the maker's own, and
+//! stays with them.
+
+use super::{OAUTH, add_sources, slug_condition};
+use crate::oauth::OAuthSource;
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use weir_core::{ApiError, Backing, Map, Operations, Ref, Resource, Secret, TableDef};
+use weir_identity::{Grants, User, accounts, permission};
+use weir_resource::{AnySource, Condition, Hooks, Presenting, Site, Stored, Unit, store};
+use weir_store::Val;
+
+/// A user connected with somebody at any source.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct UserSourceConnection {
+    /// The user.
+    #[serde(default)]
+    #[schemars(with = "i64", extend("x-ref" = "authentik_core.user", "x-on-delete" = "cascade", "readOnly" = true))]
+    pub user: Option<Ref<User>>,
+    /// The source.
+    pub source: Ref<AnySource>,
+    /// What tells the person from all others at the source.
+    #[schemars(length(min = 1))]
+    pub identifier: String,
+    /// When the connection was made.
+    #[serde(default)]
+    #[schemars(extend("readOnly" = true))]
+    pub created: Option<DateTime<Utc>>,
+    /// When it was last written.
+    #[serde(default)]
+    #[schemars(extend("readOnly" = true))]
+    pub last_updated: Option<DateTime<Utc>>,
+}
+
+/// A user connected with somebody at an OAuth source.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct UserOAuthConnection {
+    /// The user.
+    #[serde(default)]
+    #[schemars(with = "i64", extend("x-ref" = "authentik_core.user", "x-on-delete" = "cascade", "readOnly" = true))]
+    pub user: Option<Ref<User>>,
+    /// The source.
+    pub source: Ref<OAuthSource>,
+    /// What tells the person from all others at the source.
+    #[schemars(length(min = 1))]
+    pub identifier: String,
+    /// When the connection was made.
+    #[serde(default)]
+    #[schemars(extend("readOnly" = true))]
+    pub created: Option<DateTime<Utc>>,
+    /// When it was last written.
+    #[serde(default)]
+    #[schemars(extend("readOnly" = true))]
+    pub last_updated: Option<DateTime<Utc>>,
+    /// What the provider gave to act in the person's name.
+    #[serde(default)]
+    pub access_token: Option<Secret>,
+    /// When that ends.
+    #[serde(default)]
+    // May be left out but not be null.
+    #[schemars(with = "DateTime<Utc>")]
+    pub expires: Option<DateTime<Utc>>,
+}
+
+const ALL: TableDef =
+    TableDef { table: "source_user_connection", pk: "id", pk_is_int: true, links: &[], only: "", search_index: "" };
+const OF_OAUTH: TableDef = TableDef { only: "kind = 'oauth'", ..ALL };
+
+impl Resource for UserSourceConnection {
+    const MODEL: &'static str = "authentik_core.usersourceconnection";
+    const PATH: &'static str = "sources/user_connections/all";
+    const SCHEMA: &'static str = "UserSourceConnection";
+    const VERBOSE: &'static str = "User Source Connection";
+    const PARAM: &'static str = "id";
+    const SEARCH: &'static [&'static str] = &["identifier"];
+    const ORDER: &'static str = "source,identifier";
+    const UNIQUE: &'static [&'static [&'static str]] = &[&["source", "identifier"]];
+    const OWNER: Option<&'static str> = Some("user");
+    const BACKING: Backing = Backing::Table(&ALL);
+    const OPERATIONS: Operations = Operations { create: false, update: true, destroy: true, used_by: true };
+}
+
+impl Resource for UserOAuthConnection {
+    const MODEL: &'static str = "authentik_sources_oauth.useroauthsourceconnection";
+    const PATH: &'static str = "sources/user_connections/oauth";
+    const SCHEMA: &'static str = "UserOAuthSourceConnection";
+    const VERBOSE: &'static str = "User OAuth Source Connection";
+    const PARAM: &'static str = "id";
+    const SEARCH: &'static [&'static str] = &["identifier"];
+    const ORDER: &'static str = "source,identifier";
+    const UNIQUE: &'static [&'static [&'static str]] = &[&["source", "identifier"], &["source", "user"]];
+    const OWNER: Option<&'static str> = Some("user");
+    const BACKING: Backing = Backing::Table(&OF_OAUTH);
+}
+
+/// See [`UserSourceConnection`].
+pub struct UserConnectionHooks;
+
+/// Refuses whoever would give somebody at a source the rights of a user who has more than they have themselves.
+async fn check_conferred(unit: &mut Unit<'_>, actor: i64, owner: i64) -> Result<(), ApiError> {
+    if actor == owner {
+        return Ok(());
+    }
+    let grants = Grants::load(&mut unit.tx, actor).await.map_err(store)?;
+    if grants.superuser {
+        return Ok(());
+    }
+    let conferred = Grants::load(&mut unit.tx, owner).await.map_err(store)?;
+    if conferred.superuser {
+        let text = "User does not have permission to connect this user.";
+        return Err(ApiError::field("identifier", text));
+    }
+    permission::check_subset(&grants, "identifier", &conferred)
+}
+
+/// Key of the row that a new connection takes the place of; no field of a definition has this name.
+const REPLACED: &str = "id";
+
+/// A user has one connection with a source: a new one takes the place of the one before, under its key.
+async fn make_room(unit: &mut Unit<'_>, owner: i64, new: &mut Map) -> Result<(), ApiError> {
+    let source = new.get("source").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let sql = "DELETE FROM source_user_connection WHERE \"user\" = $1 AND source = $2 RETURNING id";
+    let rows = unit.tx.write_returning(sql, &[owner.into(), source.into()]).await.map_err(store)?;
+    if let Some(row) = rows.first() {
+        new.insert(REPLACED.to_owned(), row.int("id").map_err(store)?.into());
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Hooks for UserConnectionHooks {
+    async fn prepare(&self, unit: &mut Unit<'_>, old: Option<&Stored>, new: &mut Map) -> Result<(), ApiError> {
+        let now = unit.site.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+        let owner = match old {
+            Some(old) => old.doc.get("user").and_then(Value::as_i64),
+            // A new connection is the maker's own; imports name the user.
+            None => unit.actor.user_id.or_else(|| new.get("user").and_then(Value::as_i64)),
+        };
+        let owner = owner.ok_or_else(|| ApiError::field("user", "This field is required."))?;
+        if let Some(actor) = unit.actor.user_id {
+            check_conferred(unit, actor, owner).await?;
+        }
+        if old.is_none() && !accounts::lock(&mut unit.tx, owner).await.map_err(store)?.is_some_and(|a| a.is_active) {
+            return Err(ApiError::field("user", "User is inactive."));
+        }
+        new.insert("user".to_owned(), owner.into());
+        if old.is_none() {
+            make_room(unit, owner, new).await?;
+            new.insert("created".to_owned(), now.clone().into());
+        }
+        new.insert("last_updated".to_owned(), now.into());
+        Ok(())
+    }
+
+    fn columns(&self, _site: &Site, old: Option<&Stored>, new: &Map) -> Vec<(&'static str, Val)> {
+        if old.is_some() {
+            return Vec::new();
+        }
+        let mut columns = vec![("kind", OAUTH.into())];
+        if let Some(id) = new.get(REPLACED).and_then(Value::as_i64) {
+            columns.push(("id", id.into()));
+        }
+        columns
+    }
+
+    async fn deleting(&self, unit: &mut Unit<'_>, old: &Stored) -> Result<(), ApiError> {
+        permission::forget_object(unit, old).await
+    }
+
+    async fn present(&self, cx: &Presenting<'_>, rows: &[Stored], answers: &mut [Map]) -> Result<(), ApiError> {
+        // An end that was never told is left out: the contract knows no null there.
+        for answer in answers.iter_mut() {
+            if answer.get("expires").is_some_and(Value::is_null) {
+                answer.shift_remove("expires");
+            }
+        }
+        add_sources(cx, rows, answers).await
+    }
+
+    fn filter(&self, site: &Site, name: &str, value: &str) -> Result<Option<Condition>, ApiError> {
+        Ok((name == "source__slug").then(|| slug_condition(site, value)))
+    }
+}
