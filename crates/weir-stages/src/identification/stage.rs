@@ -178,7 +178,7 @@ impl Stage for Identification {
         if let Some(assertion) = response.passkey.as_ref().filter(|assertion| !assertion.is_empty()) {
             return passkey::recognise(cx, config, assertion).await;
         }
-        let Some(typed) = response.uid_field.as_deref().filter(|t| !t.is_empty()) else {
+        let Some(typed) = response.uid_field.as_deref().filter(|t| !t.trim().is_empty()) else {
             return Err(Reject::Invalid(FieldErrors::general("No identification data provided.")));
         };
         if !captcha::is_passed(cx, config, response.captcha_token.as_deref()).await? {

@@ -103,7 +103,8 @@ async fn a_user_is_found_by_the_configured_fields_only() {
 async fn something_has_to_be_typed() {
     let site = site().await;
     flow(&site, json!({})).await;
-    for answer in [json!({}), json!({"uid_field": ""}), json!({"uid_field": null}), json!({"passkey": {}})] {
+    let blanks = json!({"uid_field": " \t\u{a0}\n"});
+    for answer in [json!({}), json!({"uid_field": ""}), blanks, json!({"uid_field": null}), json!({"passkey": {}})] {
         let shown = site.browser().post("f", "", answer.clone()).await;
         assert_eq!(error(&shown, "non_field_errors").0, "No identification data provided.", "{answer}");
     }
