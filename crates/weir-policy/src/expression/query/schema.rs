@@ -257,6 +257,25 @@ pub static EVENT: Table = Table {
     order: "-created",
 };
 
+/// How usernames and addresses fared lately.
+pub static REPUTATION: Table = Table {
+    class: "Reputation",
+    model: "authentik_policies_reputation.reputation",
+    sql: "reputation",
+    fields: &[
+        field("reputation_uuid", Holds::Uuid).at("id"),
+        field("identifier", Holds::Text),
+        field("ip", Holds::Text),
+        field("score", Holds::Int),
+        field("updated", Holds::Time),
+        field("expires", Holds::Time),
+    ],
+    aliases: &[("id", "reputation_uuid")],
+    relations: &[],
+    only: "",
+    order: "ip",
+};
+
 impl Field {
     const fn at(self, column: &'static str) -> Self {
         Self { column, ..self }
@@ -265,5 +284,5 @@ impl Field {
 
 /// A table by `app_label.model`.
 pub fn find(model: &str) -> Option<&'static Table> {
-    [&USER, &GROUP, &ROLE, &TOKEN, &EVENT].into_iter().find(|t| t.model == model)
+    [&USER, &GROUP, &ROLE, &TOKEN, &EVENT, &REPUTATION].into_iter().find(|t| t.model == model)
 }
