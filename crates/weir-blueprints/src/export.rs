@@ -1,5 +1,6 @@
 //! Objects as blueprints: one flow with all it needs, or the whole configuration. Only what differs from the defaults
-//! is written, references by name instead of by key, secrets never.
+//! is written, references by name instead of by key, secrets never: where an object cannot be made without one, an entry
+//! for installations that lack the object takes it from the context, as `<id>.<field>`.
 
 #[cfg(test)]
 mod tests;
@@ -125,6 +126,9 @@ impl<'x, 'u> Exporter<'x, 'u> {
         for key in &order {
             let Some(object) = self.items.get(key).cloned() else { continue };
             let deferred = self.deferred(&object);
+            if let Some(first) = self.first_entry(key, &object).await? {
+                entries.push((String::new(), first));
+            }
             entries.push((key.clone(), self.entry(&object, |field| !deferred.contains(&field)).await?));
             self.done.insert(key.clone());
             if !deferred.is_empty() {
@@ -225,6 +229,22 @@ impl<'x, 'u> Exporter<'x, 'u> {
             attrs.push(("permissions".to_owned(), self.permissions(&object.pk).await?));
         }
         Ok(OutputEntry { model: kind.model.to_owned(), id: None, state: State::Present, identifiers, attrs })
+    }
+
+    /// How an object is made that needs secrets. Where it exists already, this entry changes nothing.
+    async fn first_entry(&mut self, key: &str, object: &Stored) -> Result<Option<OutputEntry>> {
+        let secrets: Vec<&Field> =
+            object.kind.fields.iter().filter(|field| field.write_only && field.required).collect();
+        if secrets.is_empty() {
+            return Ok(None);
+        }
+        let required = |name: &str| object.kind.find_field(name).is_some_and(|field| field.required);
+        let mut entry = self.entry(object, required).await?;
+        entry.state = State::Created;
+        let id = self.ids.get(key).cloned().unwrap_or_default();
+        let secrets = secrets.iter().map(|field| (field.name.clone(), Output::Context(format!("{id}.{}", field.name))));
+        entry.attrs.extend(secrets);
+        Ok(Some(entry))
     }
 
     async fn permissions(&mut self, role: &str) -> Result<Output> {

@@ -31,6 +31,7 @@ pub const FILES: &[(&str, &str)] = shipped![
     "default/events-default.yaml",
     "default/rbac-role-read-only.yaml",
     "example/flow-default-account-lockdown.yaml",
+    "example/flow-login-lockout.yaml",
     "example/flow-unenrollment.yaml",
 ];
 

@@ -21,6 +21,8 @@ pub enum Output {
     Value(Value),
     /// The primary key of another entry.
     KeyOf(String),
+    /// What the context of the import says.
+    Context(String),
     /// The primary key of an object that is not part of the document.
     Find {
         /// `app_label.model`.
@@ -201,6 +203,9 @@ impl Writer {
             Output::Value(_) => self.out.push_str("null"),
             Output::KeyOf(id) => {
                 let _ = write!(self.out, "!KeyOf {}", scalar_text(id));
+            }
+            Output::Context(key) => {
+                let _ = write!(self.out, "!Context {}", scalar_text(key));
             }
             Output::Find { model, fields } => {
                 let _ = write!(self.out, "!Find [{}", scalar_text(model));

@@ -21,13 +21,16 @@ use weir_resource::{Actor, Stored, Unit};
 use weir_store::test_support::{TestDb, test_db};
 
 /// Flow, who opens it, and what it asks first.
-const FIRST_STEPS: &[(&str, Who, &str)] = &[("unenrollment", Who::Administrator, "ak-stage-prompt")];
+const FIRST_STEPS: &[(&str, Who, &str)] = &[
+    ("login-lockout", Who::Visitor, "ak-stage-identification"),
+    ("unenrollment", Who::Administrator, "ak-stage-prompt"),
+];
 
 /// Made for a kind of stage that is not served yet.
 const TO_COME: &[&str] = &["example/flow-default-account-lockdown.yaml"];
 
 /// Secrets are in no export; whoever imports one brings them along.
-const SECRETS: &[(&str, &str)] = &[];
+const SECRETS: &[(&str, &str)] = &[("captchastage-login-lockout-captcha.private_key", "none")];
 
 #[derive(Clone, Copy, PartialEq)]
 enum Who {

@@ -84,6 +84,20 @@ for (const box of document.querySelectorAll("[data-captcha]")) {
 // What only some pages need comes in a module of its own.
 for (const element of document.querySelectorAll("[data-module]:not([data-captcha])")) {
   import(element.dataset.module).then((module) => module.start(element));
+const hook = document.querySelector("[data-passkey]");
+if (hook && globalThis.PublicKeyCredential) {
+  import(hook.dataset.module).then((module) => module.offer(hook)).catch(() => {});
+}
+
+// What only some pages need comes in a module of its own; `data-failed` says what to tell when it does not work.
+for (const element of document.querySelectorAll("[data-module]:not([data-passkey])")) {
+  import(element.dataset.module)
+    .then((module) => module.start(element))
+    .catch((error) => {
+      console.warn(error);
+      const status = element.querySelector("[role=status]");
+      if (status && element.dataset.failed) status.textContent = element.dataset.failed;
+    });
 }
 
 document.querySelector("form[data-autosubmit]")?.requestSubmit();

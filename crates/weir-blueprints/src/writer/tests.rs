@@ -58,6 +58,7 @@ fn a_document_is_written_as_people_would_write_it() {
             ("expression".to_owned(), json!("if a:\n    return True\nreturn False\n").into()),
             ("list".to_owned(), json!(["a", ["b"], {"c": 1, "d": []}]).into()),
             ("links".to_owned(), Output::Sequence(vec![Output::KeyOf("a b".to_owned()), json!(null).into()])),
+            ("auth".to_owned(), Output::Context("a.auth".to_owned())),
         ],
     };
     let metadata = Metadata {
@@ -91,6 +92,7 @@ entries:
       links:
         - !KeyOf a b
         - null
+      auth: !Context a.auth
 "#;
     assert_eq!(text, expected);
     assert_eq!(Document::parse(&text).unwrap().metadata, Some(metadata));

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use weir_blueprints::{
     Source, export,
     import::{self, Request},
+    shipped,
 };
 use weir_core::{Map, Resource as _};
 use weir_flow::Flow;
@@ -14,11 +15,13 @@ use weir_resource::{Actor, Stored, Unit};
 use super::{Usage, print, refusal};
 use crate::server::Core;
 
-/// Applies a file or the standard input.
+/// Applies a file, the standard input, or by its path one of those that come with the program.
 pub async fn apply(core: &Core, file: &Path, context: &[String]) -> Result<()> {
     let mut text = String::new();
     if file == Path::new("-") {
         std::io::stdin().read_to_string(&mut text).context("the standard input")?;
+    } else if let Some(shipped) = file.to_str().filter(|_| !file.exists()).and_then(shipped::find) {
+        text.push_str(shipped);
     } else {
         text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
     }

@@ -120,6 +120,8 @@ fn a_blueprint_is_applied_whole_or_not_at_all_and_comes_out_again() {
                 attrs: {name: !Context [title, none], title: T, designation: authentication}\n";
     let ended = place.run_with(&["blueprint", "apply", "-", "--context", "title=Mine"], &[], good);
     assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let shipped = place.run(&["blueprint", "apply", "default/flow-default-request.yaml"]);
+    assert_eq!(shipped.code, Some(0), "{}", shipped.err);
     let bad =
         format!("{}- model: authentik_flows.nothing\n  identifiers: {{slug: x}}\n", good.replace("mine", "other"));
     let ended = place.run_with(&["blueprint", "apply", "-"], &[], &bad);

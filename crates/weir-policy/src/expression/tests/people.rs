@@ -61,6 +61,26 @@ async fn groups_are_reached_from_users_and_back() {
 }
 
 #[tokio::test]
+async fn failures_of_names_and_addresses_can_be_counted() {
+    let world = World::new().await;
+    let mut tx = world.site.db.tx();
+    let now = world.site.clock.now();
+    for (name, ip) in [("ada", "192.0.2.1"), ("ada", "192.0.2.1"), ("bob", "192.0.2.1"), ("ada", "192.0.2.2")] {
+        let limits = Limits::of(&world.site.snapshot().settings);
+        let subject = Subject { identifier: name, ip };
+        reputation::add(&mut tx, &*world.site.random, now, subject, -1, limits).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let counted = |rest: &str| format!("from authentik.policies.reputation.models import Reputation\nreturn {rest}");
+    world
+        .give(&[
+            (&counted("sum(Reputation.objects.filter(ip='192.0.2.1').values_list('score', flat=True))"), json!(-3)),
+            (&counted("[r.score for r in Reputation.objects.filter(identifier='ada').order_by('ip')]"), json!([-2, -1])),
+        ])
+        .await;
+}
+
+#[tokio::test]
 async fn users_are_looked_up_as_in_django() {
     let world = World::new().await;
     world.people().await;
