@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use weir_crypto::{HashCost, HashPool, Password, Salt};
-use weir_identity::accounts;
+use weir_identity::{accounts, reputation};
 use weir_store::{StoreError, Tx};
 
 #[tokio::test]
@@ -63,19 +63,22 @@ async fn groups_are_reached_from_users_and_back() {
 #[tokio::test]
 async fn failures_of_names_and_addresses_can_be_counted() {
     let world = World::new().await;
+    world.people().await;
     let mut tx = world.site.db.tx();
     let now = world.site.clock.now();
     for (name, ip) in [("ada", "192.0.2.1"), ("ada", "192.0.2.1"), ("bob", "192.0.2.1"), ("ada", "192.0.2.2")] {
-        let limits = Limits::of(&world.site.snapshot().settings);
-        let subject = Subject { identifier: name, ip };
-        reputation::add(&mut tx, &*world.site.random, now, subject, -1, limits).await.unwrap();
+        let limits = reputation::Limits::of(&world.site.snapshot().settings);
+        reputation::add(&mut tx, &*world.site.random, now, (name, ip), -1, limits).await.unwrap();
     }
     tx.commit().await.unwrap();
     let counted = |rest: &str| format!("from authentik.policies.reputation.models import Reputation\nreturn {rest}");
     world
         .give(&[
             (&counted("sum(Reputation.objects.filter(ip='192.0.2.1').values_list('score', flat=True))"), json!(-3)),
-            (&counted("[r.score for r in Reputation.objects.filter(identifier='ada').order_by('ip')]"), json!([-2, -1])),
+            (
+                &counted("[r.score for r in Reputation.objects.filter(identifier='ada').order_by('ip')]"),
+                json!([-2, -1]),
+            ),
         ])
         .await;
 }
