@@ -44,8 +44,7 @@ pub struct PasswordStage {
     /// Name of the stage.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// Which password stores to ask, in order.
-    #[schemars(length(min = 1))]
+    /// Which password stores to ask, in order; with none, no password is right.
     pub backends: Vec<Backend>,
     /// Lets a signed-in person change the password through this flow.
     #[serde(default)]
