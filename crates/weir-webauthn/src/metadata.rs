@@ -4,6 +4,7 @@
 use crate::{Algorithm, certificate, encoding, limits};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use chrono::{DateTime, NaiveDate, Utc};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -109,6 +110,14 @@ fn is_revoked(reports: &[StatusReport]) -> bool {
     let latest = reports.iter().max_by_key(|report| report.effective_date);
     reports.iter().any(|report| report.status == REVOKED)
         || latest.is_some_and(|report| COMPROMISED.contains(&report.status.as_str()))
+}
+
+/// The certificates of a file as DER, whether it is PEM (any number of them) or DER (one); none when it is neither.
+pub fn read_roots(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let pem: Vec<Vec<u8>> =
+        CertificateDer::pem_slice_iter(bytes).filter_map(|one| one.ok().map(|one| one.to_vec())).collect();
+    let all = if pem.is_empty() { vec![bytes.to_vec()] } else { pem };
+    all.into_iter().filter(|der| certificate::parse(der).is_ok()).collect()
 }
 
 /// Reads a metadata file. Its signature is checked, and its signer must lead to one of `roots` (DER).

@@ -61,10 +61,8 @@ export function start(element) {
   const input = element.querySelector("input");
   const button = element.querySelector("button");
   const texts = [...element.querySelectorAll("[data-when]")];
-  const say = (name) => {
-    const known = texts.some((text) => text.dataset.when === name);
-    for (const text of texts) text.hidden = text.dataset.when !== (known ? name : "failed");
-  };
+  const is = (name) => (text) => text.dataset.when === name;
+  const say = (name) => texts.forEach((text) => (text.hidden = !is(name)(text)));
   if (!globalThis.PublicKeyCredential) return say("unsupported");
   const { create, request } = element.dataset;
   const ask = async () => {
@@ -76,7 +74,7 @@ export function start(element) {
         : await navigator.credentials.get({ publicKey: requestOptions(JSON.parse(request)) });
       send(input, credential);
     } catch (error) {
-      say(error.name);
+      say(texts.some(is(error.name)) ? error.name : "failed");
       button.textContent = button.dataset.again;
       button.disabled = false;
       button.focus();
@@ -84,6 +82,6 @@ export function start(element) {
   };
   button.addEventListener("click", ask);
   button.hidden = false;
-  say("ready");
+  say(null);
   if ("auto" in element.dataset) return ask();
 }

@@ -1,6 +1,6 @@
 use super::now;
 use crate::{
-    metadata::{MetadataError, read_plain, read_signed},
+    metadata::{MetadataError, read_plain, read_roots, read_signed},
     software::Maker,
 };
 use chrono::TimeDelta;
@@ -81,5 +81,16 @@ fn a_plain_list_gives_names_only() {
     assert!(models.iter().all(|m| m.roots.is_empty() && !m.is_revoked));
     for text in ["", "[]", "{\"x\": {\"name\": \"One\"}}", "{\"00000000-0000-0000-0000-000000000001\": 1}"] {
         assert!(read_plain(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn roots_come_as_pem_or_as_der() {
+    let (one, two) = (Maker::new("One"), Maker::new("Two"));
+    assert_eq!(read_roots(&one.root()), [one.root()]);
+    let both = format!("# first\n{}\n{}", one.root_pem(), two.root_pem());
+    assert_eq!(read_roots(both.as_bytes()), [one.root(), two.root()]);
+    for bytes in [&b""[..], b"none", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        assert!(read_roots(bytes).is_empty());
     }
 }

@@ -38,6 +38,9 @@ pub enum Action {
     /// Look at mails, and try the mail server
     #[command(subcommand)]
     Mail(MailAction),
+    /// Models of security keys and passkeys
+    #[command(subcommand)]
+    Webauthn(WebauthnAction),
     /// Print the OpenAPI document of this build
     Openapi {
         /// As YAML instead of JSON
@@ -166,6 +169,24 @@ pub struct Preview {
     pub output: Option<PathBuf>,
 }
 
+/// What can be done with models of authenticators.
+#[derive(Subcommand)]
+pub enum WebauthnAction {
+    /// Take the models of a FIDO metadata file (a signed JWT)
+    LoadMetadata {
+        /// The file
+        file: PathBuf,
+        /// Certificate, PEM or DER, that the file's signer leads to
+        #[arg(long)]
+        root: PathBuf,
+    },
+    /// Take the names of a plain list: JSON with {"name", "icon_light"} under each model's number
+    LoadModels {
+        /// The file
+        file: PathBuf,
+    },
+}
+
 /// Reads the command line; none when help or version was asked for and printed.
 pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Asked>> {
     let matches = match command().try_get_matches_from(arguments) {
@@ -279,7 +300,7 @@ mod tests {
             ("weir serve --lisen 1", "'--lisen'"),
             ("weir serve --bootstrap-password x", "'--bootstrap-password'"),
             ("weir sevre", "'sevre'"),
-            ("weir", "serve, migrate, config, user, blueprint, mail, openapi, healthcheck"),
+            ("weir", "serve, migrate, config, user, blueprint, mail, webauthn, openapi, healthcheck"),
             ("weir user", "create, set-password, recovery-link"),
             ("weir user set-password", "<USERNAME>"),
         ] {

@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result};
 use weir_store::{DatabaseUrl, Db, DbSettings};
 
 use super::{
-    args::{Action, BlueprintAction, MailAction, UserAction},
-    block_on, blueprint, database, mail, print, seed, user,
+    args::{Action, BlueprintAction, MailAction, UserAction, WebauthnAction},
+    block_on, blueprint, database, mail, print, seed, user, webauthn,
 };
 use crate::{
     config::Config,
@@ -42,6 +42,12 @@ pub fn run(action: Action, config: Config, traces: Option<Exporter>) -> Result<(
             Action::Mail(MailAction::Preview(wish)) => mail::preview(&config, &wish),
             Action::Mail(MailAction::Test { address, stage, locale }) => {
                 mail::test(&config, &address, stage.as_deref(), &locale).await
+            }
+            Action::Webauthn(WebauthnAction::LoadMetadata { file, root }) => {
+                webauthn::load_metadata(&*open(&config).await?, &file, &root).await
+            }
+            Action::Webauthn(WebauthnAction::LoadModels { file }) => {
+                webauthn::load_models(&*open(&config).await?, &file).await
             }
             Action::BenchSeed { users, objects } => seed::run(&*open(&config).await?, users, objects).await,
             // Answered before the log was started.

@@ -9,6 +9,7 @@ mod healthcheck;
 mod mail;
 mod seed;
 mod user;
+mod webauthn;
 
 use std::{
     future::Future,

@@ -192,3 +192,33 @@ fn templates_can_be_listed_and_looked_at_with_those_of_the_site() {
         assert!(one_line(&ended).contains(part), "{}", ended.err);
     }
 }
+
+#[test]
+fn models_of_authenticators_are_taken_from_a_signed_file_and_stay() {
+    use weir_webauthn::software::Maker;
+    let place = Place::new();
+    let (alliance, other) = (Maker::new("Alliance"), Maker::new("Other"));
+    let entry = alliance.entry(uuid::Uuid::from_bytes([1; 16]), "Software key", "FIDO_CERTIFIED");
+    fs::write(place.folder.join("blob.jwt"), alliance.metadata(3, "2060-01-01", std::slice::from_ref(&entry))).unwrap();
+    fs::write(place.folder.join("older.jwt"), alliance.metadata(2, "2060-01-01", &[entry])).unwrap();
+    fs::write(place.folder.join("root.pem"), alliance.root_pem()).unwrap();
+    fs::write(place.folder.join("other.der"), other.root()).unwrap();
+    let load = |file: &str, root: &str| place.run(&["webauthn", "load-metadata", file, "--root", root]);
+    let ended = load("blob.jwt", "root.pem");
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.out.contains("number 3") && ended.out.contains("1 models, 0 of them revoked"), "{}", ended.out);
+    for (file, root, code, part) in [
+        ("blob.jwt", "other.der", 1, "does not lead to the root"),
+        ("blob.jwt", "blob.jwt", 2, "holds no certificate"),
+        ("older.jwt", "root.pem", 1, "number 3 was loaded before"),
+        ("absent.jwt", "root.pem", 1, "absent.jwt"),
+    ] {
+        let ended = load(file, root);
+        assert_eq!(ended.code, Some(code), "{file} {root}: {}", ended.err);
+        assert!(ended.err.contains(part), "{file} {root}: {}", ended.err);
+    }
+    let list = "{\"01010101-0101-0101-0101-010101010101\": {\"name\": \"Plain\"}, \"02020202-0202-0202-0202-020202020202\": {\"name\": \"Two\"}}";
+    fs::write(place.folder.join("list.json"), list).unwrap();
+    let ended = place.run(&["webauthn", "load-models", "list.json"]);
+    assert!(ended.out.contains("2 models, 0 of them revoked, 1 left"), "{}{}", ended.out, ended.err);
+}
