@@ -75,22 +75,8 @@ if (frame) {
   });
 }
 
-for (const box of document.querySelectorAll("[data-captcha]")) {
-  import(box.dataset.module)
-    .then((module) => module.start(box))
-    .catch(() => (box.querySelector("[role=status]").textContent = box.dataset.failed));
-}
-
-// What only some pages need comes in a module of its own.
-for (const element of document.querySelectorAll("[data-module]:not([data-captcha])")) {
-  import(element.dataset.module).then((module) => module.start(element));
-const hook = document.querySelector("[data-passkey]");
-if (hook && globalThis.PublicKeyCredential) {
-  import(hook.dataset.module).then((module) => module.offer(hook)).catch(() => {});
-}
-
 // What only some pages need comes in a module of its own; `data-failed` says what to tell when it does not work.
-for (const element of document.querySelectorAll("[data-module]:not([data-passkey])")) {
+for (const element of document.querySelectorAll("[data-module]")) {
   import(element.dataset.module)
     .then((module) => module.start(element))
     .catch((error) => {
