@@ -70,6 +70,12 @@ async fn change(mut call: Call, kind: &'static ResourceType, mode: Mode) -> Resu
     let object = load(&call, &mut unit, kind).await?;
     allow(&call, &object, "change")?;
     let mut body = call.object().await?;
+    if kind.key_is_chosen
+        && let Some(key) = body.get(kind.pk)
+    {
+        // The path says which object is meant; the body must only make sense.
+        chosen_key(key)?;
+    }
     look_outside(&call, kind, Some(&object), &mut body).await?;
     let stored = unit.update(kind, &object.pk, &body, mode).await?;
     unit.commit().await?;

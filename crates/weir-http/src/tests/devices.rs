@@ -126,6 +126,8 @@ async fn what_an_administrator_makes_is_their_own_and_proves_nothing() {
         assert_eq!(refused, json!({"pk": ["Must be a valid UUID."]}));
     }
     let path = format!("/authenticators/admin/endpoint/{chosen}/");
+    let refused = api.patch(&path, json!({"pk": ["x"]})).admin().send().await.expect(400);
+    assert_eq!(refused, json!({"pk": ["Must be a valid UUID."]}));
     let other = "6c1a6a3e-6d0e-4a3f-9c0f-0d4e9c7d1f12";
     let renamed = api.put(&path, json!({"name": "Desk", "pk": other})).admin().send().await.expect(200);
     assert_eq!(renamed, json!({"pk": chosen, "name": "Desk"}));
