@@ -9,6 +9,7 @@ mod measure;
 mod page;
 mod process;
 mod seeded;
+mod timing;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -35,6 +36,9 @@ pub struct Options {
     /// Configuration objects in the large snapshot
     #[arg(long, default_value_t = 10_000)]
     objects: u32,
+    /// Requests about known users, and as many about unknown ones, at each stage
+    #[arg(long, default_value_t = 1000)]
+    rounds: usize,
     /// Only SQLite, even when there is a PostgreSQL
     #[arg(long)]
     sqlite_only: bool,
@@ -53,6 +57,12 @@ const ROWS: &[(&str, &str)] = &[
     (LOGIN_RATIO, "≥ 0.95"),
     (LOGIN_CPU, "≤ hash + 1.5 ms"),
     (MEMORY_LOGINS, "≤ 80 MB + one hash block per thread"),
+    (timing::IDENTIFICATION, EVEN),
+    (timing::WITH_PASSWORD, EVEN),
+    (timing::PASSWORD_STEP, EVEN),
+    (timing::VALIDATION, EVEN),
+    (timing::MAIL, EVEN),
+    (timing::MAIL_AGAIN, EVEN),
     (START_LARGE, "–"),
     (MEMORY_LARGE, "–"),
     (SNAPSHOT, "–"),
@@ -63,6 +73,8 @@ const ROWS: &[(&str, &str)] = &[
     (USER_LAST_PAGE, "< 50 ms"),
 ];
 
+/// Medians of known and unknown users, and how often the slower one is the known one.
+const EVEN: &str = "50 %";
 const START_EMPTY: &str = "start to first healthy answer, empty database";
 const START_MIGRATED: &str = "start to first healthy answer, migrated database";
 const MEMORY_IDLE: &str = "memory (PSS), idle";
@@ -128,6 +140,8 @@ fn measure_on(project: &Project, options: &Options, label: &str, database: Optio
     measure::flow_steps(&server, options.clients, time, &mut results)?;
     note("logins");
     measure::logins(&server, options.clients, time, &mut results)?;
+    note("known and unknown users");
+    timing::measure(&server, options.rounds, &mut results)?;
     drop(server);
     note("seeding the large directory");
     seeded::seed(&settings, options.users, options.objects)?;
