@@ -72,6 +72,8 @@ pub const APPLICATION: Key<Value> = Key::new("application");
 pub const SOURCE: Key<Value> = Key::new("source");
 /// endpoint stage → identification, login event.
 pub const DEVICE: Key<Value> = Key::new("device");
+/// mtls → policies.
+pub const CERTIFICATE: Key<Value> = Key::new("certificate");
 /// planner → policies, login event.
 pub const OUTPOST: Key<Value> = Key::new("outpost");
 /// executor (flow token) → `require_token`, email, source.

@@ -1,6 +1,6 @@
 //! Who calls: an API token, a browser session (perhaps acting as somebody else), or nobody.
 
-use crate::{AppState, Incoming, bindings, session};
+use crate::{AppState, Incoming, bindings, client_certificate, session};
 use serde_json::Value;
 use std::net::IpAddr;
 use weir_core::ApiError;
@@ -140,6 +140,9 @@ impl Caller {
         let (brand, _) = brand_for_host(snapshot, &request.host);
         let mut info = request.info(self.client_ip, brand);
         info.outpost = self.outpost.as_ref().map(Account::event_user);
+        if self.outpost.is_some() {
+            info.certificates.extend(client_certificate::of_outpost(&request.headers));
+        }
         info.user = self.user.as_ref().map(|user| user.id);
         info
     }

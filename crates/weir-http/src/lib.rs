@@ -13,6 +13,7 @@ mod bindings;
 pub mod body;
 pub mod call;
 pub mod caller;
+mod client_certificate;
 pub mod config;
 pub mod csrf;
 pub mod edge;
@@ -29,6 +30,7 @@ pub mod session;
 pub mod state;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 
 pub use api::{Access, Api, Route};
 pub use call::Call;
@@ -40,8 +42,9 @@ pub use routes::{
     events::{hooks, resources},
     families::keep_shared,
 };
-pub use server::serve;
+pub use server::{Listener, serve};
 pub use state::{AppParts, AppState};
+pub use tls::{Secured, Tls};
 
 use axum::{Router, routing::get};
 use std::sync::Arc;

@@ -1,11 +1,14 @@
 //! The facts of a request, worked out once: id, true client address, scheme, host, query.
 
-use crate::HttpConfig;
+use crate::{HttpConfig, Secured, client_certificate};
 use http::{HeaderMap, request::Parts};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use url::form_urlencoded;
 use uuid::Uuid;
-use weir_policy::RequestInfo;
+use weir_policy::{
+    RequestInfo,
+    request::{PresentedCertificate, Presenter},
+};
 
 /// The address of the other end of the connection; put into each request by the server.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +33,12 @@ pub struct Incoming {
     pub is_secure: bool,
     /// Host as the client wrote it, with port.
     pub host: String,
+    /// Certificates shown for the client by its connection or by a trusted proxy.
+    pub certificates: Vec<PresentedCertificate>,
 }
+
+/// Headers by which a proxy says that it forwards.
+const FORWARDING: [&str; 4] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
 
 impl Incoming {
     /// Reads a request's head.
@@ -45,6 +53,8 @@ impl Incoming {
         };
         let own_host =
             headers.get("host").and_then(|h| h.to_str().ok()).or_else(|| parts.uri.authority().map(|a| a.as_str()));
+        let secured = parts.extensions.get::<Secured>();
+        let (headers, certificates) = certificates(headers, trusted, secured);
         let host = first("x-forwarded-host").filter(|h| is_host(h)).or(own_host.filter(|h| is_host(h)));
         Self {
             id,
@@ -55,10 +65,11 @@ impl Incoming {
                 .query()
                 .map(|q| form_urlencoded::parse(q.as_bytes()).into_owned().collect())
                 .unwrap_or_default(),
-            client_ip: if trusted { client(headers, peer, config) } else { peer },
-            is_secure: first("x-forwarded-proto").is_some_and(|p| p.eq_ignore_ascii_case("https")),
+            client_ip: if trusted { client(&parts.headers, peer, config) } else { peer },
+            is_secure: secured.is_some() || first("x-forwarded-proto").is_some_and(|p| p.eq_ignore_ascii_case("https")),
             host: host.unwrap_or("localhost").to_owned(),
-            headers: headers.clone(),
+            headers,
+            certificates,
         }
     }
 
@@ -103,8 +114,14 @@ impl Incoming {
 
     /// The facts that flows and policies may look at: no credentials.
     pub fn info(&self, client_ip: IpAddr, brand: Option<Uuid>) -> RequestInfo {
-        const HIDDEN: [&str; 5] =
-            ["authorization", "cookie", "proxy-authorization", "x-authentik-csrf", "x-authentik-outpost-token"];
+        const HIDDEN: [&str; 6] = [
+            "authorization",
+            "cookie",
+            "proxy-authorization",
+            "x-authentik-csrf",
+            "x-authentik-outpost-certificate",
+            "x-authentik-outpost-token",
+        ];
         let headers = self.headers.iter().filter(|(name, _)| !HIDDEN.contains(&name.as_str()));
         RequestInfo {
             method: self.method.clone(),
@@ -117,6 +134,7 @@ impl Incoming {
             host: self.host.clone(),
             is_secure: self.is_secure,
             brand,
+            certificates: self.certificates.clone(),
             cookies: self
                 .cookies()
                 .filter(|(name, _)| {
@@ -127,6 +145,32 @@ impl Incoming {
             ..RequestInfo::default()
         }
     }
+}
+
+/// The headers without certificates that nobody vouches for, and the certificates that somebody does.
+fn certificates(
+    headers: &HeaderMap,
+    trusted: bool,
+    secured: Option<&Secured>,
+) -> (HeaderMap, Vec<PresentedCertificate>) {
+    let mut own = headers.clone();
+    let by_proxy = client_certificate::OF_PROXIES.iter().any(|name| headers.contains_key(name));
+    let forwarded = by_proxy || FORWARDING.iter().any(|name| headers.contains_key(*name));
+    if trusted && forwarded {
+        // The certificate of the connection is then the proxy's own, and says nothing about its client.
+        return (own, client_certificate::of_proxy(headers));
+    }
+    for name in &client_certificate::OF_PROXIES {
+        own.remove(name);
+    }
+    let mut found = Vec::new();
+    if let Some(chain) = secured.map(|secured| secured.0.to_vec()).filter(|chain| !chain.is_empty()) {
+        if let Some(value) = chain.first().and_then(|der| client_certificate::as_header(der)) {
+            own.insert("x-forwarded-client-cert", value);
+        }
+        found.push(PresentedCertificate { chain, by: Presenter::Connection });
+    }
+    (own, found)
 }
 
 /// The last address of the chain that is no trusted proxy; what cannot be read ends the search at the hop before.

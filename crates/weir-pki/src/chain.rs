@@ -48,9 +48,9 @@ impl Authorities {
         found
     }
 
-    /// The names of the trusted certificates, as they stand there (DER).
-    pub fn subjects(&self) -> impl Iterator<Item = &[u8]> {
-        self.anchors.iter().map(|anchor| anchor.subject.as_ref())
+    /// The names of the trusted certificates as they stand there: DER without the outer tag and length.
+    pub fn subjects(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.anchors.iter().map(|anchor| anchor.subject.as_ref().to_vec())
     }
 
     /// Checks the first certificate of a chain: signatures up to an authority, validity of each, and that it is meant for

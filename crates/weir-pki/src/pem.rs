@@ -37,7 +37,7 @@ pub fn private_key(text: &str) -> Result<PrivateKeyDer<'static>, PkiError> {
 }
 
 /// Wraps bytes in PEM with this label.
-pub(crate) fn wrap(label: &str, bytes: &[u8]) -> String {
+pub fn wrap(label: &str, bytes: &[u8]) -> String {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     let text = STANDARD.encode(bytes);
     let mut lines: Vec<String> = vec![format!("-----BEGIN {label}-----")];

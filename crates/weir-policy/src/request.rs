@@ -8,6 +8,26 @@ use weir_events::Origin;
 use weir_identity::Account;
 use weir_resource::Settings;
 
+/// Who vouches that a client has the key of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presenter {
+    /// The TLS connection of the request itself.
+    Connection,
+    /// A trusted proxy.
+    Proxy,
+    /// An outpost; it counts only with a permission of its account.
+    Outpost,
+}
+
+/// A certificate shown for a client. That the client has its key is proven; whether anybody signed it is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresentedCertificate {
+    /// The certificate (DER) and what it came with to complete its chain; empty when it could not be read.
+    pub chain: Vec<Vec<u8>>,
+    /// Who vouches for the client.
+    pub by: Presenter,
+}
+
 /// The facts of an HTTP request that flows and policies may look at. No web framework's types.
 #[derive(Clone, Debug, Default)]
 pub struct RequestInfo {
@@ -33,6 +53,8 @@ pub struct RequestInfo {
     pub brand: Option<Uuid>,
     /// Cookies of Weir other than the session's: remembered devices.
     pub cookies: Vec<(String, String)>,
+    /// Certificates shown for the client, in the order in which they are tried.
+    pub certificates: Vec<PresentedCertificate>,
     /// The user account of the outpost that sends this request.
     pub outpost: Option<Value>,
     /// Key of the user who is signed in; policies may be asked about another one.

@@ -10,6 +10,7 @@ pub mod consent;
 pub mod deny;
 pub mod dummy;
 pub mod identification;
+pub mod mtls;
 pub mod password;
 pub mod prompt;
 pub mod redirect;
@@ -42,6 +43,7 @@ pub fn resources() -> Vec<ResourceType> {
         ResourceType::of::<deny::DenyStage>(),
         ResourceType::of::<dummy::DummyStage>(),
         ResourceType::of::<identification::IdentificationStage>(),
+        ResourceType::of::<mtls::MutualTLSStage>(),
         ResourceType::of::<password::PasswordStage>(),
         ResourceType::of::<prompt::Prompt>(),
         ResourceType::of::<prompt::PromptStage>(),
@@ -81,6 +83,7 @@ pub fn kinds() -> StageKinds {
         .with(deny::Deny)
         .with(dummy::Dummy)
         .with(identification::Identification)
+        .with(mtls::MutualTls)
         .with(password::Password)
         .with(prompt::Ask)
         .with(redirect::Redirect)

@@ -83,6 +83,7 @@ impl TestSite {
         let plans = Arc::new(PlanCache::new(chrono::TimeDelta::seconds(300)));
         let mut hooks = HookSet::default();
         weir_identity::hooks(&mut hooks);
+        weir_pki::hooks(&mut hooks);
         weir_flow::resources::hooks(&mut hooks, Arc::clone(&plans));
         let has_worker = wiring.worker.is_some();
         let program = wiring.worker.unwrap_or_else(|| "/nonexistent/worker".into());
@@ -92,6 +93,7 @@ impl TestSite {
         weir_policy::hooks(&mut hooks, has_worker.then(|| Arc::clone(&expressions)));
         (wiring.hooks)(&mut hooks);
         let mut resources = weir_identity::resources();
+        resources.extend(weir_pki::resources());
         resources.extend(weir_flow::resources::resources());
         resources.extend(weir_policy::resources());
         resources.push(ResourceType::of::<ScriptedPolicy>());

@@ -3,6 +3,7 @@
 
 mod admin;
 mod callers;
+mod certificates;
 mod completeness;
 mod crypto;
 mod devices;

@@ -20,7 +20,7 @@ async fn run(router: Router, config: HttpConfig) -> Running {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async { drop(stopped.await) };
-    let task = tokio::spawn(crate::serve(listener, router, config, shutdown));
+    let task = tokio::spawn(crate::serve(vec![crate::Listener { tcp: listener, tls: None }], router, config, shutdown));
     Running { address, stop: Some(stop), task }
 }
 

@@ -13,7 +13,7 @@ mod show;
 mod tests;
 
 pub use load::{Inputs, Loaded, Source};
-pub use sections::{Cache, Email, Expressions, Hashing, Limits, LogFormat, Otel, Outbound, Sessions, Web, Worker};
+pub use sections::{Cache, Email, Expressions, Hashing, Limits, LogFormat, Otel, Outbound, Sessions, Tls, Web, Worker};
 pub use settings::{Setting, settings};
 pub use show::show;
 
@@ -40,6 +40,9 @@ pub struct Config {
     /// Address and port to listen on.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
+    /// Address and port to listen on for TLS; off without it.
+    #[schemars(with = "Option<String>")]
+    pub listen_tls: Option<SocketAddr>,
     /// Folder of the SQLite file and of everything else that is written.
     pub data_dir: PathBuf,
     /// `postgres://user:password@host/database` or `sqlite:<path>`; without it `weir.sqlite3` in the data folder.
@@ -63,6 +66,8 @@ pub struct Config {
     pub cookie_domain: Option<String>,
     /// Folder with further blueprints (`*.yaml`).
     pub blueprints_dir: Option<PathBuf>,
+    /// The TLS listener.
+    pub tls: Tls,
     /// Where the pages are.
     pub web: Web,
     /// The mail server.
@@ -89,6 +94,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 9000)),
+            listen_tls: None,
             data_dir: PathBuf::from("./data"),
             database_url: None,
             bootstrap_password: None,
@@ -99,6 +105,7 @@ impl Default for Config {
             trusted_proxy_cidrs: HttpConfig::default().trusted_proxy_cidrs,
             cookie_domain: None,
             blueprints_dir: None,
+            tls: Tls::default(),
             web: Web::default(),
             email: Email::default(),
             outbound: Outbound::default(),
@@ -188,6 +195,9 @@ impl Config {
         self.database()?;
         if self.email.use_tls && self.email.use_ssl {
             return Err(ConfigError("email.use_tls and email.use_ssl exclude each other".to_owned()));
+        }
+        if self.tls.certificate.is_some() != self.tls.key.is_some() {
+            return Err(ConfigError("tls.certificate and tls.key belong together".to_owned()));
         }
         let path = &self.web.path;
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);

@@ -19,6 +19,17 @@ pub enum LogFormat {
     Json,
 }
 
+/// The TLS listener.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// File with the certificate and its chain in PEM form, read again when it changes; without it a self-signed one is
+    /// kept in the data folder.
+    pub certificate: Option<PathBuf>,
+    /// File with the private key in PEM form.
+    pub key: Option<PathBuf>,
+}
+
 /// Where the pages are.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

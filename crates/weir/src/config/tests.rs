@@ -251,3 +251,15 @@ fn links_for_this_machine_reach_it() {
     assert_eq!(config.local_url("[::]:80".parse().unwrap()), "http://[::1]:80/login");
     assert_eq!(Config::default().local_url("192.0.2.1:80".parse().unwrap()), "http://192.0.2.1:80");
 }
+
+#[test]
+fn a_certificate_needs_its_key_and_a_key_its_certificate() {
+    for (name, given) in [("WEIR_TLS__CERTIFICATE", "tls.crt"), ("WEIR_TLS__KEY", "tls.key")] {
+        assert_eq!(refusal("", &[(name, given)], &[]), "tls.certificate and tls.key belong together");
+    }
+    let folder = Folder::new();
+    let environment = [("WEIR_LISTEN_TLS", "0.0.0.0:443"), ("WEIR_TLS__CERTIFICATE", "a"), ("WEIR_TLS__KEY", "b")];
+    let config = load(&folder.0, &environment, &[], b"").unwrap().config;
+    assert_eq!(config.listen_tls.map(|address| address.port()), Some(443));
+    assert_eq!(config.tls.key, Some(PathBuf::from("b")));
+}

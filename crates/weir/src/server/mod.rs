@@ -12,6 +12,7 @@ pub mod setup;
 mod signals;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use blueprints::Blueprints;
 pub use core::{Core, Options};
@@ -23,7 +24,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
 use weir_crypto::{Password, Salt};
 use weir_flow::App;
 use weir_http::{
-    AppParts, AppState,
+    AppParts, AppState, Listener,
     flow::{self, FlowHttp, Links},
     health::Metrics,
 };
@@ -45,6 +46,8 @@ const LONGEST_STOP: Duration = Duration::from_secs(28);
 pub struct Running {
     /// Where.
     pub address: SocketAddr,
+    /// Where it speaks TLS, if it does.
+    pub tls_address: Option<SocketAddr>,
     /// Database, configuration, clock.
     pub site: Arc<Site>,
     /// The flow engine.
@@ -56,7 +59,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     serving: JoinHandle<std::io::Result<()>>,
     working: JoinHandle<()>,
-    following: JoinHandle<()>,
+    following: Vec<JoinHandle<()>>,
 }
 
 impl Running {
@@ -75,7 +78,7 @@ impl Running {
             served
         });
         let served = served.await;
-        following.abort();
+        following.iter().for_each(JoinHandle::abort);
         // Nobody would wait for a database that does not answer.
         let _ = timeout(Duration::from_secs(1), site.db.close()).await;
         match served {
@@ -106,17 +109,30 @@ pub async fn start(config: &Config, options: Options) -> Result<Running> {
     };
     let router = weir_http::router_with(&http, flow::router(&Arc::new(flows), weir_sources::pages(&core.sources)));
     let runner = jobs::runner(config, &core).await?;
-    let listener =
-        TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
-    let address = listener.local_addr()?;
+    let mut following = Vec::new();
+    let tls = match config.listen_tls {
+        Some(address) => {
+            let (tls, looking) = tls::open(config, &core.site).await?;
+            following.push(tokio::spawn(looking));
+            Some((tls, bind(address).await?))
+        }
+        None => None,
+    };
+    let plain = bind(config.listen).await?;
+    let address = plain.local_addr()?;
+    let tls_address = tls.as_ref().map(|(_, tcp)| tcp.local_addr()).transpose()?;
+    let mut listeners = vec![Listener { tcp: plain, tls: None }];
+    listeners.extend(tls.map(|(tls, tcp)| Listener { tcp, tls: Some(tls) }));
+    following.push(tokio::spawn(Arc::clone(&core.site).follow()));
     let (stop, stopped) = watch::channel(false);
     let until = |mut stopped: watch::Receiver<bool>| async move {
         // A sender that is gone means the same.
         let _ = stopped.wait_for(|stop| *stop).await;
     };
-    let serving = weir_http::serve(listener, router, config.http(), until(stopped.clone()));
+    let serving = weir_http::serve(listeners, router, config.http(), until(stopped.clone()));
     let running = Running {
         address,
+        tls_address,
         site: Arc::clone(&core.site),
         engine: Arc::clone(&core.engine),
         http,
@@ -124,10 +140,17 @@ pub async fn start(config: &Config, options: Options) -> Result<Running> {
         stop,
         serving: tokio::spawn(serving),
         working: tokio::spawn(runner.run(until(stopped))),
-        following: tokio::spawn(Arc::clone(&core.site).follow()),
+        following,
     };
+    if let Some(address) = tls_address {
+        tracing::info!(%address, "listening for TLS");
+    }
     tracing::info!(%address, database = %config.database()?, "listening");
     Ok(running)
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
 /// First accounts and shipped objects. Cheap when there is nothing to do.
