@@ -5,7 +5,9 @@ mod steps;
 
 use crate::{
     App, DeniedAction, Designation, Flow, NotApplicable, PendingUser, Plan, PlanContext, Planner, StageCx, challenge,
-    keys, media,
+    keys,
+    keys::Restored,
+    media,
     planner::Planning,
     receipt::{Entry, Receipt},
     redirect,
@@ -233,6 +235,7 @@ impl<'a> Executor<'a> {
             plan.context = merged(plan.context, current.context);
         }
         plan.context.set(keys::IS_RESTORED, &token.identifier);
+        plan.context.set(keys::RESTORED, &Restored { token: token.id, user: token.user_id });
         self.state.history.clear();
         self.state.plan = Some(plan);
         Ok(None)
@@ -390,13 +393,16 @@ impl<'a> Executor<'a> {
 /// The context of a token's plan with that of the running plan laid over, except for who the person is and how that was
 /// proven.
 fn merged(mut restored: PlanContext, running: PlanContext) -> PlanContext {
-    const KEPT: [&str; 6] = [
+    const KEPT: [&str; 9] = [
         keys::PENDING_USER.name,
         keys::PENDING_USER_IDENTIFIER.name,
         keys::USER_BACKEND.name,
         keys::AUTH_METHOD.name,
         keys::AUTH_METHOD_ARGS.name,
         keys::IS_REDIRECTED.name,
+        keys::EMAIL_PROOF.name,
+        keys::EMAIL_STEP.name,
+        keys::EMAIL_LINK.name,
     ];
     restored.0.extend(running.0.into_iter().filter(|(key, _)| !KEPT.contains(&key.as_str())));
     restored

@@ -46,6 +46,24 @@ impl<'de> Deserialize<'de> for PendingUser {
     }
 }
 
+/// The link that a plan came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// Key of its token.
+    pub token: Uuid,
+    /// The user it was made for.
+    pub user: i64,
+}
+
+/// That somebody came by a mailed link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmailProof {
+    /// The user it was made for.
+    pub user: i64,
+    /// The step that sent it; none when it did not come from a step of the flow.
+    pub step: Option<Uuid>,
+}
+
 /// identification, password, user_write, recovery link, execute, configure → nearly all stages, policies, title.
 pub const PENDING_USER: Key<PendingUser> = Key::new("pending_user");
 /// identification (matched user hidden), login hint → display, identification.
@@ -78,6 +96,18 @@ pub const CERTIFICATE: Key<Value> = Key::new("certificate");
 pub const OUTPOST: Key<Value> = Key::new("outpost");
 /// executor (flow token) → `require_token`, email, source.
 pub const IS_RESTORED: Key<String> = Key::new("is_restored");
+/// executor (flow token) → email, confirmation of a link: whose link it was.
+pub const RESTORED: Key<Restored> = Key::new("weir/flow/restored");
+/// confirmation of a link → email: whose address was confirmed, and for which step.
+pub const EMAIL_PROOF: Key<EmailProof> = Key::new("weir/stages/email/proof");
+/// expressions → email: another address than the account's.
+pub const EMAIL: Key<String> = Key::new("email");
+/// email → policies: a mail is on its way.
+pub const EMAIL_SENT: Key<bool> = Key::new("email_sent");
+/// email → itself: the step that sent, so that looking at the page again does not.
+pub const EMAIL_STEP: Key<Uuid> = Key::new("weir/stages/email/step");
+/// email → itself: name of its link, which stays the same when it is sent again.
+pub const EMAIL_LINK: Key<String> = Key::new("weir/stages/email/link");
 /// redirect stage → `require_redirect`.
 pub const IS_REDIRECTED: Key<Uuid> = Key::new("is_redirected");
 /// first-run view → initial-setup policy.

@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod challenge;
+pub mod confirm;
 pub mod context;
 pub mod definitions;
 pub mod diagram;
@@ -12,6 +13,7 @@ pub mod executor;
 pub mod inspector;
 pub mod keys;
 pub mod links;
+pub mod mail;
 pub mod media;
 pub mod plan;
 pub mod planner;

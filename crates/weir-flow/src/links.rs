@@ -3,8 +3,9 @@
 
 use crate::{
     App, Challenge, Designation, Flow, NotApplicable, Outcome, Plan, PlanContext, Planner, RedirectChallenge, Reject,
-    Stage, StageCx, View, keys,
+    Stage, StageCx, View, confirm, keys,
     keys::PendingUser,
+    mail::{LinkMail, MailError, Reader},
     planner::{Planning, ask, summary},
     receipt::Receipt,
 };
@@ -12,7 +13,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use uuid::Uuid;
 use weir_core::ApiError;
@@ -161,8 +162,25 @@ pub fn about(user: i64) -> PlanContext {
     context
 }
 
-/// Path of a link by which a user gets back into their account: the brand's recovery flow, planned for nobody signed in, behind
-/// a flow token whose key stays the same when the link is renewed.
+/// A way back into an account.
+#[derive(Debug)]
+pub struct RecoveryLink {
+    /// Slug of the flow it leads into.
+    pub slug: String,
+    /// Key of its token.
+    pub key: String,
+}
+
+impl RecoveryLink {
+    /// The query of the flow's page.
+    pub fn query(&self) -> String {
+        format!("flow_token={}", self.key)
+    }
+}
+
+/// Makes a link by which a user gets back into their account: the brand's recovery flow, planned for nobody signed in,
+/// behind a flow token whose key stays the same when the link is renewed. A link that is mailed must survive programs
+/// that look at links: it is used up by confirming it, not by opening it.
 ///
 /// # Errors
 /// 400 without a recovery flow, or when it does not apply.
@@ -172,8 +190,8 @@ pub async fn recovery_link(
     request: &RequestInfo,
     target: &Account,
     expires: DateTime<Utc>,
-    revoke_on_execution: bool,
-) -> Result<String, ApiError> {
+    for_mail: bool,
+) -> Result<RecoveryLink, ApiError> {
     let brand = request.brand.and_then(|id| unit.snapshot.get::<Brand>(id));
     let flow = brand.and_then(|b| b.flow_recovery.clone()).and_then(|r| {
         let id = r.uuid();
@@ -189,21 +207,63 @@ pub async fn recovery_link(
         allow_empty: true,
         for_token: true,
     };
-    let plan = match plan(app, unit, wish).await {
+    let mut plan = match plan(app, unit, wish).await {
         Ok(plan) => plan,
         Err(NotApplicable::Failed(error)) => return Err(error),
         Err(_) => return Err(ApiError::general("Recovery flow not applicable to user")),
     };
+    if for_mail {
+        confirm::put_in_front(app, &mut plan, None);
+    }
     let new = token::NewFlowToken {
         identifier: format!("{}-password-reset", target.uid(&app.site.installation.id)),
         user_id: target.id,
         flow_id,
         plan: json!(plan).to_string(),
         expires,
-        revoke_on_execution,
+        revoke_on_execution: !for_mail,
     };
     let minted = token::mint_flow_token(&mut unit.tx, &*app.site.random, app.site.clock.now(), &new).await;
     let key = minted.map_err(store)?.ok_or_else(ApiError::not_found)?;
-    let page = app.flow_page(&flow.slug.0, &format!("flow_token={key}"));
-    Ok(page)
+    Ok(RecoveryLink { slug: flow.slug.0.clone(), key })
+}
+
+/// The part of a stage that says which mail it sends.
+#[derive(Deserialize)]
+struct MailStage {
+    subject: String,
+    template: String,
+}
+
+/// Mails a user the way back into their account, as an e-mail stage would.
+///
+/// # Errors
+/// As [`recovery_link`]; 400 when the stage is none that sends mail, or its template is broken.
+pub async fn mail_recovery_link(
+    app: &App,
+    unit: &mut Unit<'_>,
+    request: &RequestInfo,
+    target: &Account,
+    stage: Uuid,
+    expires: DateTime<Utc>,
+) -> Result<(), ApiError> {
+    let found = unit.snapshot.find(stage).map(|object| Value::Object(object.doc.clone()));
+    let found = found.and_then(|doc| MailStage::deserialize(doc).ok());
+    let Some(mail) = found else { return Err(ApiError::general("Email stage not found.")) };
+    let link = recovery_link(app, unit, request, target, expires, true).await?;
+    let sent = LinkMail {
+        stage,
+        template: &mail.template,
+        subject: &mail.subject,
+        reader: Reader { account: Some(target), name: &target.name, address: Some(&target.email) },
+        url: app.flow_link(&unit.snapshot.settings, request, &link.slug, &link.query()),
+        key: link.key,
+        lifetime: expires - app.site.clock.now(),
+        expires,
+    };
+    match sent.post(app, unit, request).await {
+        Ok(()) => Ok(()),
+        Err(MailError::Failed(error)) => Err(error),
+        Err(MailError::Template(error)) => Err(ApiError::general(format!("The mail cannot be written: {error}"))),
+    }
 }

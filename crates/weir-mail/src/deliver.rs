@@ -62,11 +62,12 @@ impl JobHandler for Deliver {
             cx.log(LogLevel::Info, "The mail was delivered before, or withdrawn.", Value::Null);
             return Ok(());
         };
-        let Some(message) = posted.message else {
+        let message = posted.message;
+        if message.recipients() == 0 {
             self.drop_mail(id).await?;
             cx.log(LogLevel::Info, "Nothing to send: no account with an address was meant.", Value::Null);
             return Ok(());
-        };
+        }
         if posted.expires <= cx.now() {
             self.drop_mail(id).await?;
             cx.log(LogLevel::Error, "Given up: what the mail says holds no more.", Value::Null);

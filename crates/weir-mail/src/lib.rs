@@ -6,6 +6,7 @@
 
 mod brand;
 mod deliver;
+mod hooks;
 mod locale;
 mod message;
 pub mod outbox;
@@ -21,6 +22,7 @@ mod tests;
 
 pub use brand::{Letterhead, locale_of};
 pub use deliver::Deliver;
+pub use hooks::hooks;
 pub use locale::{Direction, Locale};
 pub use message::{Mailbox, Message, hide_secrets};
 pub use settings::{MailSettings, Security, Smtp};

@@ -23,6 +23,7 @@ impl Mailbox {
 
 /// A mail, ready to be handed over. Kept in the outbox until it is.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Message {
     /// Main recipients.
     pub to: Vec<Mailbox>,

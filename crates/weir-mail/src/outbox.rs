@@ -25,8 +25,8 @@ pub const KEPT: TimeDelta = TimeDelta::days(7);
 pub struct Parcel {
     /// The stage whose server is used; none for the global one.
     pub stage: Option<Uuid>,
-    /// What is sent; none for a mail that nobody gets, which costs the same as one that somebody gets.
-    pub message: Option<Message>,
+    /// What is sent. One without recipients is dropped by the worker: it is there to cost what another one costs.
+    pub message: Message,
     /// What it is, for the list of tasks; no recipient, no content.
     pub what: String,
     /// When it is of no use any more.
@@ -38,8 +38,8 @@ pub struct Parcel {
 pub struct Posted {
     /// The stage whose server is used.
     pub stage: Option<Uuid>,
-    /// What is sent; none for a mail that nobody gets.
-    pub message: Option<Message>,
+    /// What is sent.
+    pub message: Message,
     /// Who caused it.
     pub origin: Origin,
     /// When it is of no use any more.
@@ -58,7 +58,7 @@ pub async fn post(
     parcel: Parcel,
 ) -> Result<Uuid, StoreError> {
     let id = random.uuid();
-    let message = parcel.message.map(|m| json!(m).to_string()).unwrap_or_default();
+    let message = json!(parcel.message).to_string();
     let cause = json!({
         "user": origin.user, "user_id": origin.user_id, "username": origin.username,
         "client_ip": origin.client_ip, "brand": origin.brand,
@@ -96,13 +96,9 @@ pub(crate) async fn find(db: &Db, id: Uuid) -> Result<Option<Posted>, StoreError
         brand: cause.get("brand").cloned().unwrap_or_else(|| json!({})),
         http_request: Value::Null,
     };
-    let message = row.text("message")?;
     Ok(Some(Posted {
         stage: row.opt_text("stage_id")?.and_then(|id| Uuid::parse_str(&id).ok()),
-        message: match message.as_str() {
-            "" => None,
-            text => Some(serde_json::from_str(text).map_err(|error| StoreError::Internal(error.into()))?),
-        },
+        message: serde_json::from_str(&row.text("message")?).map_err(|error| StoreError::Internal(error.into()))?,
         origin,
         expires: row.time("expires")?,
     }))
@@ -111,4 +107,16 @@ pub(crate) async fn find(db: &Db, id: Uuid) -> Result<Option<Posted>, StoreError
 /// Removes a mail; false when somebody else was first.
 pub(crate) async fn remove(tx: &mut Tx, id: Uuid) -> Result<bool, StoreError> {
     Ok(tx.write("DELETE FROM mail_outbox WHERE id = $1", &[id.into()]).await? > 0)
+}
+
+/// Writes a row that says nothing, or renews the one of this name: what a link would have cost. It goes with the expired
+/// ones.
+///
+/// # Errors
+/// Those of the store.
+pub async fn ballast(tx: &mut Tx, name: &str, now: DateTime<Utc>, text: &str) -> Result<(), StoreError> {
+    let sql = "INSERT INTO mail_outbox (id, message, origin, created, expires) VALUES ($1, '{}', $2, $3, $3) \
+               ON CONFLICT (id) DO UPDATE SET origin = excluded.origin, expires = excluded.expires";
+    tx.write(sql, &[name.into(), text.into(), now.into()]).await?;
+    Ok(())
 }

@@ -27,6 +27,7 @@ pub const STAGE_TEMPLATES: &[(&str, &str)] = &[
     ("ak-stage-user-login", include_str!("../../weir-stages/src/user_login/page.html")),
     ("ak-stage-consent", include_str!("../../weir-stages/src/consent/page.html")),
     ("ak-stage-captcha", include_str!("../../weir-stages/src/captcha/page.html")),
+    ("ak-stage-email", include_str!("../../weir-stages/src/email/page.html")),
     ("ak-stage-dummy", include_str!("../../weir-stages/src/dummy/page.html")),
 ];
 

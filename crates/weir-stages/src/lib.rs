@@ -9,6 +9,7 @@ pub mod captcha;
 pub mod consent;
 pub mod deny;
 pub mod dummy;
+pub mod email;
 pub mod identification;
 pub mod mtls;
 pub mod password;
@@ -26,7 +27,9 @@ mod tests;
 
 use std::sync::Arc;
 use weir_core::ResourceType;
-use weir_flow::{App, StageKinds, links::RedirectStep, setup::FinishSetup, sources::resume::ResumeStep};
+use weir_flow::{
+    App, StageKinds, confirm::ConfirmLink, links::RedirectStep, setup::FinishSetup, sources::resume::ResumeStep,
+};
 use weir_http::Route;
 use weir_resource::HookSet;
 
@@ -42,6 +45,7 @@ pub fn resources() -> Vec<ResourceType> {
         ResourceType::of::<consent::ConsentStage>(),
         ResourceType::of::<deny::DenyStage>(),
         ResourceType::of::<dummy::DummyStage>(),
+        ResourceType::of::<email::EmailStage>(),
         ResourceType::of::<identification::IdentificationStage>(),
         ResourceType::of::<mtls::MutualTLSStage>(),
         ResourceType::of::<password::PasswordStage>(),
@@ -65,13 +69,14 @@ pub fn hooks(set: &mut HookSet) {
 
 /// Operations beyond those that follow from the definitions.
 pub fn routes(engine: &Arc<App>) -> Vec<Route> {
-    [prompt::routes(engine)].into_iter().flatten().collect()
+    [email::routes(engine), prompt::routes(engine)].into_iter().flatten().collect()
 }
 
 /// The behaviour of all kinds.
 pub fn kinds() -> StageKinds {
     StageKinds::default()
         .with(RedirectStep)
+        .with(ConfirmLink)
         .with(FinishSetup)
         .with(authenticator_static::AuthenticatorStatic)
         .with(authenticator_totp::AuthenticatorTotp)
@@ -82,6 +87,7 @@ pub fn kinds() -> StageKinds {
         .with(consent::Consent)
         .with(deny::Deny)
         .with(dummy::Dummy)
+        .with(email::Email)
         .with(identification::Identification)
         .with(mtls::MutualTls)
         .with(password::Password)
@@ -104,6 +110,7 @@ pub fn pages() -> Vec<(&'static str, &'static str)> {
         ("ak-stage-captcha", include_str!("captcha/page.html")),
         ("ak-stage-consent", include_str!("consent/page.html")),
         ("ak-stage-dummy", include_str!("dummy/page.html")),
+        ("ak-stage-email", include_str!("email/page.html")),
         ("ak-stage-identification", include_str!("identification/page.html")),
         ("ak-stage-password", include_str!("password/page.html")),
         ("ak-stage-prompt", include_str!("prompt/page.html")),

@@ -1,5 +1,5 @@
 -- Mails on their way: written with what causes them, deleted when delivered or of no more use. message is the finished
--- mail with its links and codes, empty for a mail that nobody gets; stage_id names the stage whose server is used.
+-- mail with its links and codes; stage_id names the stage whose server is used.
 CREATE TABLE mail_outbox (
     id TEXT NOT NULL PRIMARY KEY,
     stage_id TEXT,

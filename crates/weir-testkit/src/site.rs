@@ -91,6 +91,7 @@ impl TestSite {
         let pool = Pool::new(PoolSettings::new(program, Vec::<String>::new()));
         let expressions = Arc::new(Expressions::new(pool).with_mailer(Arc::clone(&mail)));
         weir_policy::hooks(&mut hooks, has_worker.then(|| Arc::clone(&expressions)));
+        weir_mail::hooks(&mut hooks, &mail);
         (wiring.hooks)(&mut hooks);
         let mut resources = weir_identity::resources();
         resources.extend(weir_pki::resources());
@@ -343,6 +344,13 @@ impl TestSite {
     /// Events of one action.
     pub async fn events_of(&self, action: &str) -> Vec<Value> {
         self.events().await.into_iter().filter(|(a, ..)| a == action).map(|(_, context, _)| context).collect()
+    }
+
+    /// Mails on their way to somebody, oldest first.
+    pub async fn mails(&self) -> Vec<Value> {
+        let rows = self.db.read("SELECT message FROM mail_outbox ORDER BY created, id", &[]).await.unwrap();
+        let all = rows.iter().map(|row| serde_json::from_str::<Value>(&row.text("message").unwrap()).unwrap());
+        all.filter(|mail| mail["to"].as_array().is_some_and(|to| !to.is_empty())).collect()
     }
 
     /// Records of flow runs that ended: outcome and record, oldest first.

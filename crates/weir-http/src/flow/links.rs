@@ -23,23 +23,22 @@ impl FlowLinks for Links {
         user: &Account,
         expires: DateTime<Utc>,
     ) -> Result<String, ApiError> {
-        let page = links::recovery_link(&self.0, unit, request, user, expires, true).await?;
-        Ok(format!("{}{page}", request.base_url()))
+        let link = links::recovery_link(&self.0, unit, request, user, expires, false).await?;
+        Ok(format!("{}{}", request.base_url(), self.0.flow_page(&link.slug, &link.query())))
     }
 
     async fn recovery_email(
         &self,
-        _unit: &mut Unit<'_>,
-        _request: &RequestInfo,
+        unit: &mut Unit<'_>,
+        request: &RequestInfo,
         user: &Account,
-        _stage: Uuid,
-        _expires: DateTime<Utc>,
+        stage: Uuid,
+        expires: DateTime<Utc>,
     ) -> Result<(), ApiError> {
         if user.email.is_empty() {
             return Err(ApiError::general("User does not have an email address set."));
         }
-        // No kind of e-mail stage is served yet, so none can be found.
-        Err(ApiError::general("Email stage not found."))
+        links::mail_recovery_link(&self.0, unit, request, user, stage, expires).await
     }
 
     async fn switch(&self, _call: &Call, _add: bool, _user: Option<i64>) -> Result<Reply, ApiError> {

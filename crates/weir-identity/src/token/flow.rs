@@ -1,7 +1,7 @@
 //! Keys of links that lead into a flow: each carries a plan, belongs to one user and one flow.
 
 use super::Intent;
-use crate::{accounts, digest};
+use crate::{Reader, accounts, digest};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 use weir_core::Random;
@@ -117,4 +117,19 @@ pub async fn take_flow_token(tx: &mut Tx, key: &str, now: DateTime<Utc>) -> Resu
 /// before they act on it.
 pub async fn revoke_flow_token(tx: &mut Tx, id: Uuid) -> Result<bool, StoreError> {
     Ok(tx.write("DELETE FROM identity_token WHERE id = $1 AND flow_id IS NOT NULL", &[id.into()]).await? > 0)
+}
+
+const ALIVE: &str = "flow_id IS NOT NULL AND (expiring = FALSE OR expires > $2) AND security_epoch = \
+    (SELECT u.security_epoch FROM identity_user u WHERE u.id = identity_token.\"user\")";
+
+/// Whether the flow token with this primary key still works.
+pub async fn is_flow_token_alive(mut reader: impl Reader, id: Uuid, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    let sql = format!("SELECT id FROM identity_token WHERE id = $1 AND {ALIVE}");
+    Ok(reader.read_one(&sql, &[id.into(), now.into()]).await?.is_some())
+}
+
+/// Uses up a flow token that works; of several at once one gets true.
+pub async fn use_flow_token(tx: &mut Tx, id: Uuid, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    let sql = format!("DELETE FROM identity_token WHERE id = $1 AND {ALIVE}");
+    Ok(tx.write(&sql, &[id.into(), now.into()]).await? > 0)
 }

@@ -35,9 +35,9 @@ async fn recovery(site: &TestSite, request: &RequestInfo, user: i64) -> Result<S
     let account = site.account(user).await;
     let mut unit = site.unit();
     let expires = site.now() + TimeDelta::minutes(30);
-    let page = links::recovery_link(&site.app, &mut unit, request, &account, expires, true).await?;
+    let link = links::recovery_link(&site.app, &mut unit, request, &account, expires, false).await?;
     unit.commit().await?;
-    Ok(page)
+    Ok(site.app.flow_page(&link.slug, &link.query()))
 }
 
 #[tokio::test]

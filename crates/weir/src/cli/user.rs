@@ -92,13 +92,13 @@ pub async fn recovery_link(
         ..RequestInfo::default()
     };
     let expires = core.site.clock.now() + life;
-    let page = links::recovery_link(&core.engine, &mut unit, &request, &account, expires, true).await;
-    let page = page.map_err(refusal).context("no link; `weir user set-password` works without a flow")?;
+    let link = links::recovery_link(&core.engine, &mut unit, &request, &account, expires, false).await;
+    let link = link.map_err(refusal).context("no link; `weir user set-password` works without a flow")?;
     unit.commit().await.map_err(refusal)?;
     let base = base.trim_end_matches('/');
     // The page's path begins with the prefix, and so may the address people know.
     let base = base.strip_suffix(core.engine.prefix.as_str()).unwrap_or(base);
-    print(&format!("{base}{page}"))
+    print(&format!("{base}{}", core.engine.flow_page(&link.slug, &link.query())))
 }
 
 async fn find(core: &Core, username: &str) -> Result<Account> {

@@ -96,6 +96,7 @@ impl Core {
             expressions: Some(Arc::clone(&expressions)),
         };
         weir_sources::hooks(&mut hooks, &sources);
+        weir_mail::hooks(&mut hooks, &mail);
         weir_stages::hooks(&mut hooks);
         weir_stages::source::hooks(&mut hooks, &weir_sources::kinds());
         weir_flow::resources::hooks(&mut hooks, Arc::clone(&plans));
