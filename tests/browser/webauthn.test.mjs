@@ -228,7 +228,7 @@ describe("what goes wrong", () => {
     await authenticator.set("WebAuthn.removeCredential", { credentialId: credential.credentialId });
     await authenticator.set("WebAuthn.addCredential", { credential: { ...credential, signCount: 0 } });
     await type(page, "second", username);
-    await page.getByText("Assertion failed").waitFor();
+    await page.getByText("The device could not confirm that it is you.").waitFor();
     await assertAccessible(page, "a refused passkey");
     await picture(page, "webauthn-refused");
     assert.equal(await me(page), 403);

@@ -203,6 +203,7 @@ fn models_of_authenticators_are_taken_from_a_signed_file_and_stay() {
     fs::write(place.folder.join("older.jwt"), alliance.metadata(2, "2060-01-01", &[entry])).unwrap();
     fs::write(place.folder.join("root.pem"), alliance.root_pem()).unwrap();
     fs::write(place.folder.join("other.der"), other.root()).unwrap();
+    assert_eq!(place.run(&["migrate"]).code, Some(0));
     let load = |file: &str, root: &str| place.run(&["webauthn", "load-metadata", file, "--root", root]);
     let ended = load("blob.jwt", "root.pem");
     assert_eq!(ended.code, Some(0), "{}", ended.err);
