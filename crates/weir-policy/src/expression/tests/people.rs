@@ -2,14 +2,19 @@
 
 use crate::{
     DummyPolicy,
-    expression::{Authenticators, Expressions},
+    expression::{Authenticators, Expressions, KeptDevices},
     tests::{Door, World, http, pool, worker},
 };
 use async_trait::async_trait;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use weir_crypto::{HashCost, HashPool, Password, Salt};
-use weir_identity::{accounts, reputation};
+use weir_identity::{
+    accounts,
+    device::{DeviceKind, static_codes},
+    reputation,
+};
+use weir_resource::{Actor, Unit};
 use weir_store::{StoreError, Tx};
 
 #[tokio::test]
@@ -313,4 +318,21 @@ async fn authenticators_are_asked_of_whoever_knows_them() {
     world.give(&[(source, json!([true, true, false]))]).await;
     let visitor = world.run_in("return ak_user_has_authenticator(request.user)", None, &http(), json!({})).await;
     assert_eq!(visitor.value(), json!(false));
+}
+
+#[tokio::test]
+async fn only_confirmed_devices_that_are_kept_count() {
+    let expressions = Expressions::new(pool(worker())).with_authenticators(Arc::new(KeptDevices));
+    let world = World::with(expressions).await;
+    world.people().await;
+    let ada = world.account("ada").await;
+    let mut unit = Unit::new(&world.site, Actor { user_id: Some(ada.id), ..Actor::system() });
+    static_codes::create(&mut unit, ada.id, "Paper", &[]).await.unwrap();
+    // Made over the API: nobody has shown that it works.
+    let kind = world.site.registry.find(DeviceKind::Totp.model()).unwrap();
+    unit.create(kind, json!({"name": "App"}).as_object().unwrap(), None).await.unwrap();
+    unit.commit().await.unwrap();
+    let source = "has = ak_user_has_authenticator\nu = request.user\n\
+                  return [has(u), has(u, 'static'), has(u, 'totp'), has(u, 'fax'), has(ak_user_by(username='bob'))]";
+    world.give(&[(source, json!([true, true, false, false, false]))]).await;
 }
