@@ -100,6 +100,12 @@ pub const IS_RESTORED: Key<String> = Key::new("is_restored");
 pub const RESTORED: Key<Restored> = Key::new("weir/flow/restored");
 /// confirmation of a link → email: whose address was confirmed, and for which step.
 pub const EMAIL_PROOF: Key<EmailProof> = Key::new("weir/stages/email/proof");
+/// invitation → policies.
+pub const INVITATION_IN_EFFECT: Key<bool> = Key::new("invitation_in_effect");
+/// invitation → policies.
+pub const INVITATION: Key<Value> = Key::new("invitation");
+/// invitation → prompt: answers given in advance, which win over those of the person.
+pub const INVITATION_FIXED: Key<Map> = Key::new("weir/stages/invitation/fixed");
 /// expressions → email: another address than the account's.
 pub const EMAIL: Key<String> = Key::new("email");
 /// email → policies: a mail is on its way.

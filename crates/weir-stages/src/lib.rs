@@ -11,6 +11,7 @@ pub mod deny;
 pub mod dummy;
 pub mod email;
 pub mod identification;
+pub mod invitation;
 pub mod mtls;
 pub mod password;
 pub mod prompt;
@@ -47,6 +48,8 @@ pub fn resources() -> Vec<ResourceType> {
         ResourceType::of::<dummy::DummyStage>(),
         ResourceType::of::<email::EmailStage>(),
         ResourceType::of::<identification::IdentificationStage>(),
+        ResourceType::of::<invitation::Invitation>(),
+        ResourceType::of::<invitation::InvitationStage>(),
         ResourceType::of::<mtls::MutualTLSStage>(),
         ResourceType::of::<password::PasswordStage>(),
         ResourceType::of::<prompt::Prompt>(),
@@ -64,12 +67,13 @@ pub fn resources() -> Vec<ResourceType> {
 /// ([`source::hooks`]).
 pub fn hooks(set: &mut HookSet) {
     authenticator_webauthn::hooks(set);
+    invitation::hooks(set);
     prompt::hooks(set);
 }
 
 /// Operations beyond those that follow from the definitions.
 pub fn routes(engine: &Arc<App>) -> Vec<Route> {
-    [email::routes(engine), prompt::routes(engine)].into_iter().flatten().collect()
+    [email::routes(engine), invitation::routes(engine), prompt::routes(engine)].into_iter().flatten().collect()
 }
 
 /// The behaviour of all kinds.
@@ -89,6 +93,7 @@ pub fn kinds() -> StageKinds {
         .with(dummy::Dummy)
         .with(email::Email)
         .with(identification::Identification)
+        .with(invitation::Invite)
         .with(mtls::MutualTls)
         .with(password::Password)
         .with(prompt::Ask)

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 use weir_core::{FieldErrors, Map, Resource};
 use weir_flow::{Outcome, Reject, Stage, StageCx, View, keys};
-use weir_identity::{Account, accounts};
+use weir_identity::{Account, accounts, attributes};
 use weir_policy::{PolicyCx, PolicyFailure, PolicyRequest, engine};
 
 /// The kind.
@@ -154,6 +154,10 @@ impl Stage for Ask {
             return Err(Reject::Invalid(errors));
         }
         cx.context.object_mut(keys::PROMPT_DATA).extend(answers);
+        // What an invitation says is not for the invited to change.
+        if let Some(fixed) = cx.context.get(keys::INVITATION_FIXED) {
+            attributes::merge(cx.context.object_mut(keys::PROMPT_DATA), &fixed);
+        }
         Ok(Outcome::Next)
     }
 }

@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use serde_json::Value;
 use weir_identity::{reputation, session, token};
 use weir_mail::{Deliver, outbox};
+use weir_stages::invitation;
 use weir_store::{
     Db, Durability,
     jobs::{
@@ -112,6 +113,7 @@ impl JobHandler for Clean {
         }
         let mut tx = relaxed(db);
         note(cx, "reputation", reputation::delete_expired(&mut tx, now).await?);
+        note(cx, "invitation", invitation::delete_old(&mut tx, now).await?);
         note(cx, "job", jobs::purge(&mut tx, now - self.kept).await?);
         Ok(tx.commit().await?)
     }

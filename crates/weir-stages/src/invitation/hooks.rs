@@ -1,0 +1,82 @@
+//! Who made an invitation, which flow it is for, and what happens to it when that flow goes.
+
+use super::Invitation;
+use async_trait::async_trait;
+use serde_json::Value;
+use std::{collections::BTreeMap, sync::Arc};
+use uuid::Uuid;
+use weir_core::{ApiError, Map, Resource};
+use weir_flow::Flow;
+use weir_identity::{accounts, user};
+use weir_resource::{Condition, HookSet, Hooks, Presenting, Site, Stored, Unit, present, store};
+use weir_store::Val;
+
+/// Puts the hooks in place.
+pub fn hooks(set: &mut HookSet) {
+    set.add(Invitation::MODEL, Arc::new(InvitationHooks));
+    set.add(Flow::MODEL, Arc::new(FlowGone));
+}
+
+struct InvitationHooks;
+
+#[async_trait]
+impl Hooks for InvitationHooks {
+    async fn prepare(&self, unit: &mut Unit<'_>, old: Option<&Stored>, new: &mut Map) -> Result<(), ApiError> {
+        if old.is_none() {
+            new.insert("created_by".to_owned(), unit.actor.user_id.into());
+        }
+        Ok(())
+    }
+
+    fn columns(&self, site: &Site, old: Option<&Stored>, _new: &Map) -> Vec<(&'static str, Val)> {
+        if old.is_some() { Vec::new() } else { vec![("created", site.clock.now().into())] }
+    }
+
+    async fn present(&self, cx: &Presenting<'_>, rows: &[Stored], answers: &mut [Map]) -> Result<(), ApiError> {
+        let mut ids: Vec<i64> = rows.iter().filter_map(|row| row.doc.get("created_by")?.as_i64()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let makers = accounts::find_many(&cx.site.db, &ids).await.map_err(store)?;
+        let makers: BTreeMap<i64, Value> =
+            makers.iter().map(|maker| (maker.id, user::partial(maker, &cx.site.installation.id))).collect();
+        for (row, answer) in rows.iter().zip(answers) {
+            let maker = row.doc.get("created_by").and_then(Value::as_i64).and_then(|id| makers.get(&id));
+            answer.insert("created_by".to_owned(), maker.cloned().unwrap_or_default());
+            let flow = Uuid::parse_str(row.text("flow")).ok().and_then(|id| cx.snapshot.find_kind(Flow::MODEL, id));
+            let shown = match flow {
+                Some(flow) => present(cx, &[Stored::of(flow)]).await?.into_iter().next().map(Value::Object),
+                None => None,
+            };
+            answer.insert("flow_obj".to_owned(), shown.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    fn filter(&self, site: &Site, name: &str, value: &str) -> Result<Option<Condition>, ApiError> {
+        Ok(match name {
+            "created_by__username" => {
+                let sql = "created_by IN (SELECT id FROM identity_user WHERE username = ?)";
+                Some(Condition::new(sql, vec![value.into()]))
+            }
+            "flow__slug" => {
+                let flow = site.snapshot().get_by::<Flow>("slug", value).map(|(id, _)| id.to_string());
+                Some(Condition::new("flow = ?", vec![flow.unwrap_or_default().into()]))
+            }
+            _ => None,
+        })
+    }
+}
+
+/// An invitation that only one flow took must not open every flow when that one goes: it ends with it.
+struct FlowGone;
+
+#[async_trait]
+impl Hooks for FlowGone {
+    async fn deleting(&self, unit: &mut Unit<'_>, old: &Stored) -> Result<(), ApiError> {
+        let now = unit.site.clock.now();
+        let sql = "UPDATE invitation SET flow = NULL, expires = CASE WHEN expires < $1 THEN expires ELSE $1 END \
+                   WHERE flow = $2";
+        unit.tx.write(sql, &[now.into(), old.pk.clone().into()]).await.map_err(store)?;
+        Ok(())
+    }
+}
