@@ -140,6 +140,12 @@ pub const PASSWORD_ATTEMPTS: Key<Map> = Key::new("weir/stages/password/attempts"
 pub const TOTP_SECRETS: Key<Map> = Key::new("weir/stages/authenticator_totp/secrets");
 /// authenticator_static → itself: the codes on the page, per stage.
 pub const STATIC_CODES: Key<Map> = Key::new("weir/stages/authenticator_static/codes");
+/// authenticator_duo → itself, its enrollment_status: the account that waits to be opened.
+pub const DUO_ENROLMENT: Key<Value> = Key::new("goauthentik.io/stages/authenticator_duo/enroll");
+/// authenticator_validate → itself: the question on a person's telephone.
+pub const DUO_PUSH: Key<Value> = Key::new("weir/stages/authenticator_validate/duo_push");
+/// authenticator_sms → itself: the number being set up, and what is kept of its code.
+pub const SMS_DEVICE: Key<Value> = Key::new("goauthentik.io/stages/authenticator_sms/sms_device");
 /// authenticator_validate → itself: what was offered last.
 pub const VALIDATE_CHALLENGES: Key<Vec<Value>> =
     Key::new("goauthentik.io/stages/authenticator_validate/device_challenges");
@@ -167,7 +173,14 @@ pub const SOURCE_WAITING: Key<Waiting> = Key::new("weir/stages/source/waiting");
 pub const SOURCE_MATCH_FAILURE: Key<Value> = Key::new("goauthentik.io/sources/match_failure");
 
 /// Keys whose values the inspector never shows.
-pub const SECRET: &[&str] = &[CAPTCHA_PRIVATE_KEY.name, CONSENT_TOKEN.name, STATIC_CODES.name, TOTP_SECRETS.name];
+pub const SECRET: &[&str] = &[
+    CAPTCHA_PRIVATE_KEY.name,
+    CONSENT_TOKEN.name,
+    DUO_ENROLMENT.name,
+    SMS_DEVICE.name,
+    STATIC_CODES.name,
+    TOTP_SECRETS.name,
+];
 
 /// The person a flow is about, if known or claimed.
 pub fn pending_user(context: &PlanContext) -> Option<PendingUser> {

@@ -28,6 +28,8 @@ use weir_store::StoreError;
 pub enum Outcome {
     /// Passed: on to the next step.
     Next,
+    /// Taken, but the stage asks for more: it is shown again, without errors, whatever the binding says about refusals.
+    Again,
     /// Refused for good: the plan is cancelled and the message shown (`Unknown error` without one). What the stage wrote is
     /// undone; what must last, like a count of failures, is written by an answer that ends in [`Reject::Invalid`].
     Deny(Option<String>),

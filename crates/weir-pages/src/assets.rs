@@ -34,6 +34,7 @@ const SVG: &str = "image/svg+xml";
 
 const FILES: &[(&str, &str, &[u8])] = &[
     ("/static/dist/flow/captcha.js", JS, include_bytes!("../../../web/flow/src/captcha.js")),
+    ("/static/dist/flow/duo.js", JS, include_bytes!("../../../web/flow/src/duo.js")),
     ("/static/dist/flow/flow.css", CSS, include_bytes!("../../../web/flow/src/flow.css")),
     ("/static/dist/flow/flow.js", JS, include_bytes!("../../../web/flow/src/flow.js")),
     ("/static/dist/flow/logout.js", JS, include_bytes!("../../../web/flow/src/logout.js")),

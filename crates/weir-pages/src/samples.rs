@@ -26,6 +26,8 @@ pub const STAGE_TEMPLATES: &[(&str, &str)] = &[
     ("ak-stage-prompt", include_str!("../../weir-stages/src/prompt/page.html")),
     ("ak-stage-user-login", include_str!("../../weir-stages/src/user_login/page.html")),
     ("ak-stage-consent", include_str!("../../weir-stages/src/consent/page.html")),
+    ("ak-stage-authenticator-duo", include_str!("../../weir-stages/src/authenticator_duo/page.html")),
+    ("ak-stage-authenticator-sms", include_str!("../../weir-stages/src/authenticator_sms/page.html")),
     ("ak-stage-captcha", include_str!("../../weir-stages/src/captcha/page.html")),
     ("ak-stage-email", include_str!("../../weir-stages/src/email/page.html")),
     ("ak-stage-dummy", include_str!("../../weir-stages/src/dummy/page.html")),

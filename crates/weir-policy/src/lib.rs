@@ -16,6 +16,7 @@ pub mod request;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+pub mod webhook_mapping;
 
 pub use definitions::PolicyBinding;
 pub use dummy::DummyPolicy;
@@ -24,6 +25,7 @@ pub use expression_policy::ExpressionPolicy;
 pub use kinds::{PolicyCx, PolicyKind, PolicyKinds};
 pub use request::{PolicyFailure, PolicyRequest, PolicyResult, RequestInfo};
 pub use testing::{PolicyTest, TestRun, test_policy};
+pub use webhook_mapping::NotificationWebhookMapping;
 
 use expression::Expressions;
 use std::sync::Arc;
@@ -32,7 +34,12 @@ use weir_resource::HookSet;
 
 /// The definitions of this crate.
 pub fn resources() -> Vec<ResourceType> {
-    vec![ResourceType::of::<PolicyBinding>(), ResourceType::of::<ExpressionPolicy>(), ResourceType::of::<DummyPolicy>()]
+    vec![
+        ResourceType::of::<PolicyBinding>(),
+        ResourceType::of::<ExpressionPolicy>(),
+        ResourceType::of::<DummyPolicy>(),
+        ResourceType::of::<NotificationWebhookMapping>(),
+    ]
 }
 
 /// Their special behaviour. Without expressions the sources of expression policies are saved unseen, which is for tests
@@ -40,7 +47,9 @@ pub fn resources() -> Vec<ResourceType> {
 pub fn hooks(set: &mut HookSet, expressions: Option<Arc<Expressions>>) {
     set.add(PolicyBinding::MODEL, Arc::new(binding_hooks::BindingHooks));
     if let Some(expressions) = expressions {
-        set.add(ExpressionPolicy::MODEL, Arc::new(expression_policy::ExpressionHooks(expressions)));
+        let hooks = Arc::new(expression_policy::ExpressionHooks(expressions));
+        set.add(ExpressionPolicy::MODEL, hooks.clone());
+        set.add(NotificationWebhookMapping::MODEL, hooks);
     }
 }
 

@@ -1,6 +1,8 @@
 //! Every kind of stage: one folder each with definition (`config.rs`), wire types (`challenge.rs`), behaviour
 //! (`stage.rs`), page and tests. A new kind is a folder and one line in each list below (docs/ADD-A-STAGE.md).
 
+pub mod authenticator_duo;
+pub mod authenticator_sms;
 pub mod authenticator_static;
 pub mod authenticator_totp;
 pub mod authenticator_validate;
@@ -37,6 +39,8 @@ use weir_resource::HookSet;
 /// The definitions of all kinds.
 pub fn resources() -> Vec<ResourceType> {
     vec![
+        ResourceType::of::<authenticator_duo::AuthenticatorDuoStage>(),
+        ResourceType::of::<authenticator_sms::AuthenticatorSmsStage>(),
         ResourceType::of::<authenticator_static::AuthenticatorStaticStage>(),
         ResourceType::of::<authenticator_totp::AuthenticatorTotpStage>(),
         ResourceType::of::<authenticator_validate::AuthenticatorValidateStage>(),
@@ -73,7 +77,10 @@ pub fn hooks(set: &mut HookSet) {
 
 /// Operations beyond those that follow from the definitions.
 pub fn routes(engine: &Arc<App>) -> Vec<Route> {
-    [email::routes(engine), invitation::routes(engine), prompt::routes(engine)].into_iter().flatten().collect()
+    [authenticator_duo::routes(engine), email::routes(engine), invitation::routes(engine), prompt::routes(engine)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The behaviour of all kinds.
@@ -82,6 +89,8 @@ pub fn kinds() -> StageKinds {
         .with(RedirectStep)
         .with(ConfirmLink)
         .with(FinishSetup)
+        .with(authenticator_duo::AuthenticatorDuo)
+        .with(authenticator_sms::AuthenticatorSms)
         .with(authenticator_static::AuthenticatorStatic)
         .with(authenticator_totp::AuthenticatorTotp)
         .with(authenticator_validate::AuthenticatorValidate)
@@ -108,6 +117,8 @@ pub fn kinds() -> StageKinds {
 /// Page templates by component.
 pub fn pages() -> Vec<(&'static str, &'static str)> {
     vec![
+        ("ak-stage-authenticator-duo", include_str!("authenticator_duo/page.html")),
+        ("ak-stage-authenticator-sms", include_str!("authenticator_sms/page.html")),
         ("ak-stage-authenticator-static", include_str!("authenticator_static/page.html")),
         ("ak-stage-authenticator-totp", include_str!("authenticator_totp/page.html")),
         ("ak-stage-authenticator-validate", include_str!("authenticator_validate/page.html")),

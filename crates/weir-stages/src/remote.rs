@@ -4,6 +4,8 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use serde::Serialize;
 use std::time::Duration;
 use url::Url;
+use weir_flow::StageCx;
+use weir_identity::brand::Brand;
 use weir_policy::outbound::OutboundRequest;
 
 /// Whether a page may load something from there: http, https, or a path of this site.
@@ -51,6 +53,39 @@ pub fn json(url: &str, body: &impl Serialize) -> Result<OutboundRequest, String>
 /// The same call with less time.
 pub fn within(request: OutboundRequest, time: Duration) -> OutboundRequest {
     OutboundRequest { timeout: Some(time), ..request }
+}
+
+/// The same call with a name and a password.
+pub fn with_basic(request: OutboundRequest, name: &str, password: &str) -> OutboundRequest {
+    use base64::Engine as _;
+    let pair = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
+    // Base64 is always a header.
+    with_authorization(request, &format!("Basic {pair}")).unwrap_or_else(|(request, _)| request)
+}
+
+/// The same call with a token.
+///
+/// # Errors
+/// When the token cannot stand in a header.
+pub fn with_bearer(request: OutboundRequest, token: &str) -> Result<OutboundRequest, String> {
+    with_authorization(request, &format!("Bearer {token}")).map_err(|(_, error)| error)
+}
+
+fn with_authorization(mut request: OutboundRequest, text: &str) -> Result<OutboundRequest, (OutboundRequest, String)> {
+    match HeaderValue::from_str(text) {
+        Ok(mut value) => {
+            value.set_sensitive(true);
+            request.headers.insert(header::AUTHORIZATION, value);
+            Ok(request)
+        }
+        Err(_) => Err((request, "The credentials cannot be sent in a header.".to_owned())),
+    }
+}
+
+/// The name by which people know this site.
+pub fn brand_title(cx: &StageCx<'_>) -> String {
+    let brand = cx.request.brand.and_then(|id| cx.unit.snapshot.get::<Brand>(id));
+    brand.map_or_else(|| Brand::of_domain("").branding_title, |brand| brand.branding_title.clone())
 }
 
 #[cfg(test)]

@@ -159,6 +159,7 @@ impl Executor<'_> {
                 .await;
         }
         match current.kind.answer(&mut self.cx, &current.config.as_ref(), &body).await {
+            Ok(Outcome::Again) => self.show(current, Some(FieldErrors::new())).await,
             Ok(outcome) => Ok(Ran::Outcome(outcome)),
             Err(Reject::Invalid(errors)) => {
                 let fields = errors.iter().map(|(f, _)| f.clone()).collect();
@@ -195,6 +196,7 @@ impl Executor<'_> {
     async fn settle(&mut self, outcome: Outcome, on_invalid: InvalidResponseAction) -> Result<Reply, ApiError> {
         match outcome {
             Outcome::Next => self.pass().await,
+            Outcome::Again => self.fail("the stage asks again before it asked").await,
             Outcome::Insert(step) => {
                 if let Some(plan) = self.state.plan.as_mut() {
                     plan.insert_next(*step);

@@ -2,12 +2,13 @@
 
 use super::{ADMIN, DeviceKind, DeviceRow, own};
 use crate::Reader;
+use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use weir_core::{ApiError, Backing, Map, Operations, Reach, Resource, TableDef, View};
 use weir_resource::{Unit, store};
-use weir_store::StoreError;
+use weir_store::{StoreError, Tx};
 
 /// An account at Duo.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -61,6 +62,22 @@ pub async fn create(
         other => store(other),
     })?;
     Ok(DeviceRow { stage: Some(stage), detail: duo_user_id.to_owned(), ..device })
+}
+
+/// A question that nobody waits for any more, because the server died, blocks the next one this long.
+const LONGEST_PUSH: TimeDelta = TimeDelta::seconds(35);
+
+/// Notes that Duo is about to ask the person; false while another request waits for their decision. To be committed
+/// before asking, and followed by [`end_push`]. The time stands in the column that other kinds count failures by.
+pub async fn begin_push(tx: &mut Tx, device: &DeviceRow, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    let sql = "UPDATE identity_device_duo SET failed_at = $1 WHERE id = $2 AND (failed_at IS NULL OR failed_at <= $3)";
+    Ok(tx.write(sql, &[now.into(), device.id().into(), (now - LONGEST_PUSH).into()]).await? > 0)
+}
+
+/// Notes that the person has decided.
+pub async fn end_push(tx: &mut Tx, device: &DeviceRow) -> Result<(), StoreError> {
+    tx.write("UPDATE identity_device_duo SET failed_at = NULL WHERE id = $1", &[device.id().into()]).await?;
+    Ok(())
 }
 
 /// The device of a stage that is bound to this account at Duo.

@@ -3,7 +3,7 @@
 //! * [`DeviceKind`]: the kinds, their names on the wire and their tables.
 //! * [`DeviceRow`]: the columns that every table has; [`confirmed_of_user`] and other look-ups over all kinds.
 //! * [`Throttle`]: after wrong answers a device refuses everything for a while.
-//! * [`set_code`], [`take_code`]: codes that travel to the person (mail, SMS).
+//! * [`new_code`], [`begin_code`], [`set_code`], [`take_code`]: codes that travel to the person (mail, SMS).
 //! * a module for each kind: its definition for the API, `create`, and what the kind alone can do.
 //!
 //! `create` goes through the audited write path; the device is confirmed then, because its owner has just shown that it
@@ -23,7 +23,7 @@ mod throttle;
 pub mod totp;
 pub mod webauthn;
 
-pub use code::{forget_code, set_code, take_code};
+pub use code::{begin_code, forget_code, new_code, set_code, take_code};
 pub use duo::DuoDevice;
 pub use email::EmailDevice;
 pub use endpoint::EndpointDevice;

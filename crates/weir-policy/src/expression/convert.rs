@@ -32,6 +32,12 @@ pub fn to_value(snapshot: &Snapshot, json: &Json) -> Value {
 fn described(snapshot: &Snapshot, map: &Map) -> Option<Value> {
     let text = |name: &str| map.get(name).and_then(Json::as_str);
     let (app, model) = (text("app")?, text("model_name")?);
+    if (app, model) == ("authentik_stages_authenticator_sms", "smsdevice") {
+        // Being set up it has no key yet.
+        let attr = |name: &str| text(name).unwrap_or_default();
+        let device = Object::new("SMSDevice", "device").attr("name", attr("name"));
+        return Some(device.attr("phone_number", attr("phone_number")).shown_as(attr("name")).into());
+    }
     let id = Uuid::parse_str(text("pk")?).ok()?;
     let found = snapshot.find(id).filter(|o| o.kind.app_label() == app && o.kind.model_name() == model);
     if let Some(document) = found {

@@ -18,6 +18,8 @@
 //!   first write, here too. The stage notes the success; a [`Refusal`] says what goes back and whether it is a failed
 //!   log-in.
 
+mod duo;
+mod sms;
 mod static_codes;
 mod totp;
 pub(crate) mod webauthn;
@@ -30,7 +32,7 @@ use weir_flow::{Reject, StageCx};
 use weir_identity::{Account, device::DeviceRow};
 
 /// All classes. One line for each.
-const ALL: [&dyn Class; 3] = [&static_codes::StaticCodes, &totp::Totp, &webauthn::WebAuthn];
+const ALL: [&dyn Class; 5] = [&duo::Duo, &sms::Sms, &static_codes::StaticCodes, &totp::Totp, &webauthn::WebAuthn];
 
 /// The behaviour of a class; none when this build does not serve it.
 pub fn find(class: DeviceClass) -> Option<&'static dyn Class> {
