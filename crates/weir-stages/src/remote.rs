@@ -1,5 +1,6 @@
 //! What stages share when they call services on the network.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde::Serialize;
 use std::time::Duration;
@@ -57,10 +58,12 @@ pub fn within(request: OutboundRequest, time: Duration) -> OutboundRequest {
 
 /// The same call with a name and a password.
 pub fn with_basic(request: OutboundRequest, name: &str, password: &str) -> OutboundRequest {
-    use base64::Engine as _;
-    let pair = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
-    // Base64 is always a header.
-    with_authorization(request, &format!("Basic {pair}")).unwrap_or_else(|(request, _)| request)
+    let pair = STANDARD.encode(format!("{name}:{password}"));
+    match HeaderValue::from_str(&format!("Basic {pair}")) {
+        Ok(value) => with_authorization(request, value),
+        // Base64 can always stand in a header.
+        Err(_) => request,
+    }
 }
 
 /// The same call with a token.
@@ -68,18 +71,15 @@ pub fn with_basic(request: OutboundRequest, name: &str, password: &str) -> Outbo
 /// # Errors
 /// When the token cannot stand in a header.
 pub fn with_bearer(request: OutboundRequest, token: &str) -> Result<OutboundRequest, String> {
-    with_authorization(request, &format!("Bearer {token}")).map_err(|(_, error)| error)
+    let value = HeaderValue::from_str(&format!("Bearer {token}"));
+    let value = value.map_err(|_| "The token cannot be sent in a header.".to_owned())?;
+    Ok(with_authorization(request, value))
 }
 
-fn with_authorization(mut request: OutboundRequest, text: &str) -> Result<OutboundRequest, (OutboundRequest, String)> {
-    match HeaderValue::from_str(text) {
-        Ok(mut value) => {
-            value.set_sensitive(true);
-            request.headers.insert(header::AUTHORIZATION, value);
-            Ok(request)
-        }
-        Err(_) => Err((request, "The credentials cannot be sent in a header.".to_owned())),
-    }
+fn with_authorization(mut request: OutboundRequest, mut value: HeaderValue) -> OutboundRequest {
+    value.set_sensitive(true);
+    request.headers.insert(header::AUTHORIZATION, value);
+    request
 }
 
 /// The name by which people know this site.

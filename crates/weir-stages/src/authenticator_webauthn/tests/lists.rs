@@ -68,7 +68,7 @@ async fn shown(site: &TestSite, model: &str, pk: impl ToString) -> Value {
 async fn the_unknown_model_is_always_there() {
     let site = site().await;
     let unknown = (Uuid::nil().to_string(), "authentik: Unknown devices".to_owned());
-    assert_eq!(names(&site).await, [unknown.clone()]);
+    assert_eq!(names(&site).await, std::slice::from_ref(&unknown));
     plain(&site, &[(Uuid::nil(), "Something else"), (MODEL, "Model\u{7}")]).await;
     assert_eq!(names(&site).await, [unknown, (MODEL.to_string(), "Model".to_owned())]);
     let expected = json!({"aaguid": MODEL, "description": "Model"});
