@@ -81,7 +81,7 @@ pub async fn arrive(sources: Arc<OAuthSources>, call: PageCall) -> Result<PageRe
     };
     let at = Place { sources: &sources, call: &call, caller: &caller, id, departure: &departure };
     match at.identity(&source, &code, answer.get("user")).await {
-        Ok((source, person, tokens)) => at.sign_in(visit, &source, &person, &tokens).await,
+        Ok((source, person, tokens)) => Box::pin(at.sign_in(visit, &source, &person, &tokens)).await,
         Err(trouble) => {
             let mut unit = Unit::new(&engine.site, sign_in::actor(&caller, &call.request, &snapshot));
             sign_in::report(&mut unit, id, &trouble).await?;
@@ -195,6 +195,6 @@ impl Place<'_> {
             waiting: self.departure.waiting.as_ref(),
             query: &self.departure.query,
         };
-        arrival.sign_in(visit).await
+        Box::pin(arrival.sign_in(visit)).await
     }
 }
