@@ -14,7 +14,7 @@ pub const TROUBLE: &str =
 pub const IMPERSONATED: &str = "Accounts cannot be connected while you act as another user.";
 /// Before connecting, when another site led here.
 pub const CONFIRM: &str =
-    "Another site led you here. If you go on, whoever signs in there can also sign in to your account here.";
+    "Another site led you here. If you go on, the identity you sign in with next will also open your account here.";
 /// The source has no flow for this.
 pub const NO_ENROLLMENT: &str = "This source is not set up for new users.";
 /// The source has no flow for this.
