@@ -32,6 +32,8 @@ pub const FILES: &[(&str, &str)] = shipped![
     "default/rbac-role-read-only.yaml",
     "example/flow-default-account-lockdown.yaml",
     "example/flow-login-lockout.yaml",
+    "example/flow-login-passkey.yaml",
+    "example/flow-login-two-factor.yaml",
     "example/flow-unenrollment.yaml",
 ];
 

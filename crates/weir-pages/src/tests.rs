@@ -63,7 +63,6 @@ const COMING: &[&str] = &[
     "ak-stage-authenticator-duo",
     "ak-stage-authenticator-email",
     "ak-stage-authenticator-sms",
-    "ak-stage-captcha",
     "ak-stage-email",
     "ak-stage-endpoint-agent",
 ];

@@ -23,6 +23,8 @@ use weir_store::test_support::{TestDb, test_db};
 /// Flow, who opens it, and what it asks first.
 const FIRST_STEPS: &[(&str, Who, &str)] = &[
     ("login-lockout", Who::Visitor, "ak-stage-identification"),
+    ("login-passkey", Who::Visitor, "ak-stage-authenticator-validate"),
+    ("login-two-factor", Who::Visitor, "ak-stage-identification"),
     ("unenrollment", Who::Administrator, "ak-stage-prompt"),
 ];
 
