@@ -72,13 +72,13 @@ fn each_proxy_has_words_of_its_own() {
     let (ann, ca) = (made("ann").certificate, made("ca").certificate);
     let (ann_der, ca_der) = (der(&ann), der(&ca));
     let (ann_base64, ca_base64) = (STANDARD.encode(&ann_der), STANDARD.encode(&ca_der));
-    let alone: &[Vec<u8>] = &[ann_der.clone()];
-    let chain: &[Vec<u8>] = &[ann_der.clone(), ca_der.clone()];
+    let chain: &[Vec<u8>] = &[ann_der, ca_der];
+    let alone: &[Vec<u8>] = &chain[..1];
     let (ann, both) = (escape(&ann), escape(&format!("{ann}{ca}")));
     let ca = escape(&ca);
     for (name, value, expected) in [
         ("ssl-client-cert", ann.clone(), vec![alone]),
-        ("ssl-client-cert", both.clone(), vec![chain]),
+        ("ssl-client-cert", both, vec![chain]),
         ("ssl-client-cert", String::new(), vec![]),
         ("ssl-client-cert", "(null)".to_owned(), vec![&[][..]]),
         ("ssl-client-cert", "%00%FF".to_owned(), vec![&[][..]]),
@@ -122,7 +122,7 @@ fn only_trusted_proxies_are_believed() {
     let (escaped, base64) = (escape(&ann), STANDARD.encode(der(&ann)));
     let headers = [
         ("x-forwarded-client-cert", format!("Cert={escaped}")),
-        ("ssl-client-cert", escaped.clone()),
+        ("ssl-client-cert", escaped),
         ("x-forwarded-tls-client-cert", base64),
     ];
     let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
