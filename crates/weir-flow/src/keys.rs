@@ -100,6 +100,8 @@ pub const IS_RESTORED: Key<String> = Key::new("is_restored");
 pub const RESTORED: Key<Restored> = Key::new("weir/flow/restored");
 /// confirmation of a link → email: whose address was confirmed, and for which step.
 pub const EMAIL_PROOF: Key<EmailProof> = Key::new("weir/stages/email/proof");
+/// authenticator_email → itself: address and code that is on its way, per stage.
+pub const EMAIL_DEVICES: Key<Map> = Key::new("goauthentik.io/stages/authenticator_email/email_device");
 /// invitation → policies.
 pub const INVITATION_IN_EFFECT: Key<bool> = Key::new("invitation_in_effect");
 /// invitation → policies.
@@ -177,6 +179,7 @@ pub const SECRET: &[&str] = &[
     CAPTCHA_PRIVATE_KEY.name,
     CONSENT_TOKEN.name,
     DUO_ENROLMENT.name,
+    EMAIL_DEVICES.name,
     SMS_DEVICE.name,
     STATIC_CODES.name,
     TOTP_SECRETS.name,

@@ -29,6 +29,7 @@ pub const STAGE_TEMPLATES: &[(&str, &str)] = &[
     ("ak-stage-authenticator-duo", include_str!("../../weir-stages/src/authenticator_duo/page.html")),
     ("ak-stage-authenticator-sms", include_str!("../../weir-stages/src/authenticator_sms/page.html")),
     ("ak-stage-captcha", include_str!("../../weir-stages/src/captcha/page.html")),
+    ("ak-stage-authenticator-email", include_str!("../../weir-stages/src/authenticator_email/page.html")),
     ("ak-stage-email", include_str!("../../weir-stages/src/email/page.html")),
     ("ak-stage-dummy", include_str!("../../weir-stages/src/dummy/page.html")),
 ];

@@ -2,6 +2,7 @@
 //! (`stage.rs`), page and tests. A new kind is a folder and one line in each list below (docs/ADD-A-STAGE.md).
 
 pub mod authenticator_duo;
+pub mod authenticator_email;
 pub mod authenticator_sms;
 pub mod authenticator_static;
 pub mod authenticator_totp;
@@ -40,6 +41,7 @@ use weir_resource::HookSet;
 pub fn resources() -> Vec<ResourceType> {
     vec![
         ResourceType::of::<authenticator_duo::AuthenticatorDuoStage>(),
+        ResourceType::of::<authenticator_email::AuthenticatorEmailStage>(),
         ResourceType::of::<authenticator_sms::AuthenticatorSmsStage>(),
         ResourceType::of::<authenticator_static::AuthenticatorStaticStage>(),
         ResourceType::of::<authenticator_totp::AuthenticatorTotpStage>(),
@@ -90,6 +92,7 @@ pub fn kinds() -> StageKinds {
         .with(ConfirmLink)
         .with(FinishSetup)
         .with(authenticator_duo::AuthenticatorDuo)
+        .with(authenticator_email::AuthenticatorEmail)
         .with(authenticator_sms::AuthenticatorSms)
         .with(authenticator_static::AuthenticatorStatic)
         .with(authenticator_totp::AuthenticatorTotp)
@@ -121,6 +124,7 @@ pub fn pages() -> Vec<(&'static str, &'static str)> {
         ("ak-stage-authenticator-sms", include_str!("authenticator_sms/page.html")),
         ("ak-stage-authenticator-static", include_str!("authenticator_static/page.html")),
         ("ak-stage-authenticator-totp", include_str!("authenticator_totp/page.html")),
+        ("ak-stage-authenticator-email", include_str!("authenticator_email/page.html")),
         ("ak-stage-authenticator-validate", include_str!("authenticator_validate/page.html")),
         ("ak-stage-authenticator-webauthn", include_str!("authenticator_webauthn/page.html")),
         ("ak-stage-captcha", include_str!("captcha/page.html")),

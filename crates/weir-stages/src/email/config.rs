@@ -91,7 +91,7 @@ pub struct EmailStage {
 }
 
 /// Rules about the fields that name a mail server.
-pub(super) fn check_server(errors: &mut FieldErrors, port: i32, timeout: i32, use_tls: bool, use_ssl: bool) {
+pub(crate) fn check_server(errors: &mut FieldErrors, port: i32, timeout: i32, use_tls: bool, use_ssl: bool) {
     if !(1..=65_535).contains(&port) {
         errors.add("port", "Ensure this value is between 1 and 65535.", "invalid");
     }

@@ -19,6 +19,7 @@
 //!   log-in.
 
 mod duo;
+mod email;
 mod sms;
 mod static_codes;
 mod totp;
@@ -32,7 +33,8 @@ use weir_flow::{Reject, StageCx};
 use weir_identity::{Account, device::DeviceRow};
 
 /// All classes. One line for each.
-const ALL: [&dyn Class; 5] = [&duo::Duo, &sms::Sms, &static_codes::StaticCodes, &totp::Totp, &webauthn::WebAuthn];
+const ALL: [&dyn Class; 6] =
+    [&duo::Duo, &email::Email, &sms::Sms, &static_codes::StaticCodes, &totp::Totp, &webauthn::WebAuthn];
 
 /// The behaviour of a class; none when this build does not serve it.
 pub fn find(class: DeviceClass) -> Option<&'static dyn Class> {
