@@ -31,9 +31,14 @@ pub const FILES: &[(&str, &str)] = shipped![
     "default/events-default.yaml",
     "default/rbac-role-read-only.yaml",
     "example/flow-default-account-lockdown.yaml",
+    "example/flow-authenticator-sms-setup.yaml",
+    "example/flow-enrollment-email.yaml",
+    "example/flow-enrollment-invitation.yaml",
+    "example/flow-login-link.yaml",
     "example/flow-login-lockout.yaml",
     "example/flow-login-passkey.yaml",
     "example/flow-login-two-factor.yaml",
+    "example/flow-recovery-email.yaml",
     "example/flow-unenrollment.yaml",
 ];
 

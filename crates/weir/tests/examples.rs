@@ -22,9 +22,15 @@ use weir_store::test_support::{TestDb, test_db};
 
 /// Flow, who opens it, and what it asks first.
 const FIRST_STEPS: &[(&str, Who, &str)] = &[
+    ("authenticator-sms-setup", Who::Administrator, "ak-stage-authenticator-sms"),
+    ("enrollment-email", Who::Visitor, "ak-stage-prompt"),
+    // Without an invitation.
+    ("enrollment-invitation", Who::Visitor, "ak-stage-access-denied"),
+    ("login-link", Who::Visitor, "ak-stage-identification"),
     ("login-lockout", Who::Visitor, "ak-stage-identification"),
     ("login-passkey", Who::Visitor, "ak-stage-authenticator-validate"),
     ("login-two-factor", Who::Visitor, "ak-stage-identification"),
+    ("recovery-email", Who::Visitor, "ak-stage-identification"),
     ("unenrollment", Who::Administrator, "ak-stage-prompt"),
 ];
 
@@ -32,7 +38,10 @@ const FIRST_STEPS: &[(&str, Who, &str)] = &[
 const TO_COME: &[&str] = &["example/flow-default-account-lockdown.yaml"];
 
 /// Secrets are in no export; whoever imports one brings them along.
-const SECRETS: &[(&str, &str)] = &[("captchastage-login-lockout-captcha.private_key", "none")];
+const SECRETS: &[(&str, &str)] = &[
+    ("captchastage-login-lockout-captcha.private_key", "none"),
+    ("authenticatorsmsstage-authenticator-sms-setup.auth", "change-me"),
+];
 
 #[derive(Clone, Copy, PartialEq)]
 enum Who {
