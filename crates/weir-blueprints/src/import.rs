@@ -232,6 +232,7 @@ impl Resolver for Run<'_, '_, '_> {
             user_id: unit.actor.user_id,
             session: None,
             base_url: "",
+            operation: "",
         };
         Ok(Some(Value::Object(present_one(&presenting, &object).await?)))
     }

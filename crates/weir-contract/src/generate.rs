@@ -106,7 +106,7 @@ fn server_made(resource: &ResourceType) -> Vec<(&'static str, Value)> {
             json!({"type": "array", "items": {"$ref": "#/components/schemas/FlowSet"}, "readOnly": true}),
         )),
         Some(Family::Policy) => made.push(("bound_to", json!({"type": "integer", "readOnly": true}))),
-        Some(Family::Source | Family::PropertyMapping) | None => {}
+        Some(Family::Source | Family::PropertyMapping | Family::Connector) | None => {}
     }
     made
 }

@@ -22,11 +22,13 @@ pub enum Family {
     Source,
     /// Expressions that turn what another system says into ours, or the other way round.
     PropertyMapping,
+    /// Systems that know the devices people work on.
+    Connector,
 }
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 4] = [Self::Stage, Self::Policy, Self::Source, Self::PropertyMapping];
+    pub const ALL: [Self; 5] = [Self::Stage, Self::Policy, Self::Source, Self::PropertyMapping, Self::Connector];
 
     /// The base model by which references name the whole family.
     pub const fn model(self) -> &'static str {
@@ -35,6 +37,7 @@ impl Family {
             Self::Policy => "authentik_policies.policy",
             Self::Source => "authentik_core.source",
             Self::PropertyMapping => "authentik_core.propertymapping",
+            Self::Connector => "authentik_endpoints.connector",
         }
     }
 
@@ -45,6 +48,7 @@ impl Family {
             Self::Policy => "policies/all",
             Self::Source => "sources/all",
             Self::PropertyMapping => "propertymappings/all",
+            Self::Connector => "endpoints/connectors",
         }
     }
 
@@ -52,7 +56,7 @@ impl Family {
     pub const fn unique(self) -> &'static str {
         match self {
             Self::Source => "slug",
-            Self::Stage | Self::Policy | Self::PropertyMapping => "name",
+            Self::Stage | Self::Policy | Self::PropertyMapping | Self::Connector => "name",
         }
     }
 }

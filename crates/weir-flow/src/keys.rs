@@ -90,6 +90,10 @@ pub const APPLICATION: Key<Value> = Key::new("application");
 pub const SOURCE: Key<Value> = Key::new("source");
 /// endpoint stage → identification, login event.
 pub const DEVICE: Key<Value> = Key::new("device");
+/// agent's interactive sign-in → endpoints stage, identification.
+pub const DEVICE_AUTH_TOKEN: Key<Value> = Key::new("goauthentik.io/endpoints/device_auth_token");
+/// endpoints stage → endpoints stage: the challenge that waits for the agent's answer.
+pub const AGENT_CHALLENGE: Key<String> = Key::new("goauthentik.io/endpoints/connectors/agent/challenge");
 /// mtls → policies.
 pub const CERTIFICATE: Key<Value> = Key::new("certificate");
 /// planner → policies, login event.

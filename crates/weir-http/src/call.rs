@@ -61,13 +61,13 @@ impl Call {
 
     /// Checks the operation's rule.
     pub(crate) async fn authorize(&mut self, access: Access) -> Result<(), ApiError> {
-        if access == Access::Public {
+        if matches!(access, Access::Public | Access::OwnCredentials) {
             return Ok(());
         }
         let user = self.user()?.id;
         self.grants = Grants::load(&self.app.site.db, user).await.map_err(store)?;
         match access {
-            Access::Public | Access::SignedIn | Access::ByKind => Ok(()),
+            Access::Public | Access::OwnCredentials | Access::SignedIn | Access::ByKind => Ok(()),
             Access::Global(permission) => self.require(permission),
             Access::Seen { model } => self.load(model).await,
             Access::Object { model, permission } => {
@@ -202,6 +202,7 @@ impl Call {
             user_id: self.caller.user.as_ref().map(|u| u.id),
             session: self.caller.session().map(|s| s.row.digest.as_str()),
             base_url,
+            operation: self.operation.id,
         }
     }
 

@@ -46,13 +46,17 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Nobody in particular.
+    pub(crate) fn anonymous(request: &Incoming) -> Self {
+        Self { user: None, original: None, via: Via::Anonymous, client_ip: request.client_ip, outpost: None }
+    }
+
     /// Recognises the caller.
     ///
     /// # Errors
     /// 403 for a bearer that is no good: it is never passed over for a cookie. Those of the store.
     pub async fn resolve(app: &AppState, request: &Incoming) -> Result<Self, ApiError> {
-        let mut caller =
-            Self { user: None, original: None, via: Via::Anonymous, client_ip: request.client_ip, outpost: None };
+        let mut caller = Self::anonymous(request);
         caller.accept_outpost(app, request).await?;
         match request.headers.get(http::header::AUTHORIZATION) {
             Some(header) => caller.by_token(app, header.to_str().unwrap_or_default()).await?,

@@ -41,6 +41,7 @@ pub use request::Incoming;
 pub use routes::{
     events::{hooks, resources},
     families::keep_shared,
+    root::client_config,
 };
 pub use server::{Listener, serve};
 pub use state::{AppParts, AppState};

@@ -33,6 +33,7 @@ const JS: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 const FILES: &[(&str, &str, &[u8])] = &[
+    ("/static/dist/flow/agent.js", JS, include_bytes!("../../../web/flow/src/agent.js")),
     ("/static/dist/flow/captcha.js", JS, include_bytes!("../../../web/flow/src/captcha.js")),
     ("/static/dist/flow/duo.js", JS, include_bytes!("../../../web/flow/src/duo.js")),
     ("/static/dist/flow/flow.css", CSS, include_bytes!("../../../web/flow/src/flow.css")),

@@ -32,6 +32,7 @@ pub const STAGE_TEMPLATES: &[(&str, &str)] = &[
     ("ak-stage-authenticator-email", include_str!("../../weir-stages/src/authenticator_email/page.html")),
     ("ak-stage-email", include_str!("../../weir-stages/src/email/page.html")),
     ("ak-stage-dummy", include_str!("../../weir-stages/src/dummy/page.html")),
+    ("ak-stage-endpoint-agent", include_str!("../../weir-stages/src/endpoints/page.html")),
 ];
 
 /// Every sample.

@@ -59,13 +59,8 @@ fn union() -> Vec<String> {
 }
 
 /// Components whose stages are still to come.
-const COMING: &[&str] = &[
-    "ak-stage-authenticator-duo",
-    "ak-stage-authenticator-email",
-    "ak-stage-authenticator-sms",
-    "ak-stage-email",
-    "ak-stage-endpoint-agent",
-];
+const COMING: &[&str] =
+    &["ak-stage-authenticator-duo", "ak-stage-authenticator-email", "ak-stage-authenticator-sms", "ak-stage-email"];
 
 #[test]
 fn every_challenge_of_the_contract_has_a_page_and_a_sample() {

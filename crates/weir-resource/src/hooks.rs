@@ -20,6 +20,8 @@ pub struct Presenting<'a> {
     pub session: Option<&'a str>,
     /// Scheme and host of the request, e.g. `https://id.example.org`.
     pub base_url: &'a str,
+    /// The operation that is answered; empty outside the interface.
+    pub operation: &'a str,
 }
 
 impl Presenting<'_> {

@@ -74,7 +74,7 @@ fn plain(cx: &Presenting<'_>, row: &Stored) -> Map {
                 cx.snapshot.referring(&row.pk).filter(|(_, f)| ["policy", "validation_policies"].contains(f)).count();
             answer.insert("bound_to".to_owned(), bound.into());
         }
-        Some(Family::Source | Family::PropertyMapping) => family_fields(&mut answer, kind),
+        Some(Family::Source | Family::PropertyMapping | Family::Connector) => family_fields(&mut answer, kind),
         None => {}
     }
     answer
@@ -143,6 +143,13 @@ impl weir_core::types::RefTarget for AnySource {
 pub struct AnyPropertyMapping;
 impl weir_core::types::RefTarget for AnyPropertyMapping {
     const MODEL: &'static str = Family::PropertyMapping.model();
+    type Pk = Uuid;
+}
+
+/// Any connector, as target of a reference.
+pub struct AnyConnector;
+impl weir_core::types::RefTarget for AnyConnector {
+    const MODEL: &'static str = Family::Connector.model();
     type Pk = Uuid;
 }
 

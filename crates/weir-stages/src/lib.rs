@@ -13,6 +13,7 @@ pub mod consent;
 pub mod deny;
 pub mod dummy;
 pub mod email;
+pub mod endpoints;
 pub mod identification;
 pub mod invitation;
 pub mod mtls;
@@ -39,7 +40,7 @@ use weir_resource::HookSet;
 
 /// The definitions of all kinds.
 pub fn resources() -> Vec<ResourceType> {
-    vec![
+    let mut all = vec![
         ResourceType::of::<authenticator_duo::AuthenticatorDuoStage>(),
         ResourceType::of::<authenticator_email::AuthenticatorEmailStage>(),
         ResourceType::of::<authenticator_sms::AuthenticatorSmsStage>(),
@@ -53,6 +54,7 @@ pub fn resources() -> Vec<ResourceType> {
         ResourceType::of::<deny::DenyStage>(),
         ResourceType::of::<dummy::DummyStage>(),
         ResourceType::of::<email::EmailStage>(),
+        ResourceType::of::<endpoints::EndpointStage>(),
         ResourceType::of::<identification::IdentificationStage>(),
         ResourceType::of::<invitation::Invitation>(),
         ResourceType::of::<invitation::InvitationStage>(),
@@ -66,23 +68,30 @@ pub fn resources() -> Vec<ResourceType> {
         ResourceType::of::<user_login::UserLoginStage>(),
         ResourceType::of::<user_logout::UserLogoutStage>(),
         ResourceType::of::<user_write::UserWriteStage>(),
-    ]
+    ];
+    all.extend(endpoints::resources());
+    all
 }
 
 /// Special behaviour of their resources; that of the source stage needs to know the kinds of sources
 /// ([`source::hooks`]).
 pub fn hooks(set: &mut HookSet) {
     authenticator_webauthn::hooks(set);
+    endpoints::hooks(set);
     invitation::hooks(set);
     prompt::hooks(set);
 }
 
 /// Operations beyond those that follow from the definitions.
 pub fn routes(engine: &Arc<App>) -> Vec<Route> {
-    [authenticator_duo::routes(engine), email::routes(engine), invitation::routes(engine), prompt::routes(engine)]
-        .into_iter()
-        .flatten()
-        .collect()
+    let all = [
+        authenticator_duo::routes(engine),
+        email::routes(engine),
+        endpoints::routes(engine),
+        invitation::routes(engine),
+        prompt::routes(engine),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 /// The behaviour of all kinds.
@@ -104,6 +113,7 @@ pub fn kinds() -> StageKinds {
         .with(deny::Deny)
         .with(dummy::Dummy)
         .with(email::Email)
+        .with(endpoints::Endpoints)
         .with(identification::Identification)
         .with(invitation::Invite)
         .with(mtls::MutualTls)
@@ -131,6 +141,7 @@ pub fn pages() -> Vec<(&'static str, &'static str)> {
         ("ak-stage-consent", include_str!("consent/page.html")),
         ("ak-stage-dummy", include_str!("dummy/page.html")),
         ("ak-stage-email", include_str!("email/page.html")),
+        ("ak-stage-endpoint-agent", include_str!("endpoints/page.html")),
         ("ak-stage-identification", include_str!("identification/page.html")),
         ("ak-stage-password", include_str!("password/page.html")),
         ("ak-stage-prompt", include_str!("prompt/page.html")),

@@ -24,6 +24,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 6, name: "mail", sql: include_str!("../migrations/0006_mail.sql") },
     Migration { version: 7, name: "webauthn", sql: include_str!("../migrations/0007_webauthn.sql") },
     Migration { version: 8, name: "captcha", sql: include_str!("../migrations/0008_captcha.sql") },
+    Migration { version: 9, name: "endpoints", sql: include_str!("../migrations/0009_endpoints.sql") },
     Migration { version: 10, name: "sources", sql: include_str!("../migrations/0010_sources.sql") },
 ];
 

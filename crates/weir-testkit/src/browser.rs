@@ -221,6 +221,7 @@ impl<'s> Browser<'s> {
             user_id: None,
             session: None,
             base_url: "https://id.example.org",
+            operation: "",
         };
         weir_flow::inspector::inspect(&cx, &self.state().await, &digest).await.unwrap()
     }

@@ -3,8 +3,9 @@
 #[cfg(test)]
 mod tests;
 
+use hmac::{Hmac, KeyInit, Mac as _};
 use rand::CryptoRng;
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
 /// Characters of an API key unless the settings say otherwise.
@@ -51,6 +52,15 @@ pub(crate) fn random_alphanumeric(rng: &mut dyn CryptoRng, length: usize) -> Str
 #[must_use]
 pub fn digest_hex(key: &str) -> String {
     crate::hex::encode(&Sha256::digest(key))
+}
+
+/// Whether an HMAC with SHA-512 (RFC 2104) is this key's for the message; in a time that does not depend on where it
+/// differs.
+#[must_use]
+pub fn verify_hs512(key: &[u8], message: &[u8], mac: &[u8]) -> bool {
+    let Ok(mut own) = <Hmac<Sha512> as KeyInit>::new_from_slice(key) else { return false };
+    own.update(message);
+    own.verify_slice(mac).is_ok()
 }
 
 /// Equality in a time that depends on the lengths only.

@@ -16,6 +16,7 @@ const STAGE: &str = Family::Stage.model();
 const POLICY: &str = Family::Policy.model();
 const SOURCE: &str = Family::Source.model();
 const MAPPING: &str = Family::PropertyMapping.model();
+const CONNECTOR: &str = Family::Connector.model();
 
 /// Fields of the contract's `Stage`.
 const STAGE_FIELDS: [&str; 7] =
@@ -58,6 +59,9 @@ const SOURCE_FIELDS: [&str; 20] = [
 /// Fields of the contract's `PropertyMapping`.
 const MAPPING_FIELDS: [&str; 8] =
     ["pk", "managed", "name", "expression", "component", "verbose_name", "verbose_name_plural", "meta_model_name"];
+/// Fields of the contract's `Connector`.
+const CONNECTOR_FIELDS: [&str; 7] =
+    ["connector_uuid", "name", "enabled", "component", "verbose_name", "verbose_name_plural", "meta_model_name"];
 
 /// Kinds that can be made but are not offered: they only help in tests.
 const NOT_OFFERED: [&str; 2] = ["authentik_stages_dummy.dummystage", "authentik_policies_dummy.dummypolicy"];
@@ -84,6 +88,7 @@ const USER_SETTINGS: [(&str, &str, bool); 8] = [
 
 pub(super) fn routes() -> Vec<Route> {
     let (stage, policy) = (Access::Seen { model: STAGE }, Access::Seen { model: POLICY });
+    let connector = Access::Seen { model: CONNECTOR };
     let (source, mapping) = (Access::Seen { model: SOURCE }, Access::Seen { model: MAPPING });
     vec![
         Route::new("stages_all_list", Access::ByKind, |call| list(call, Family::Stage)),
@@ -107,6 +112,11 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new("propertymappings_all_destroy", mapping, destroy),
         Route::new("propertymappings_all_used_by_list", mapping, used_by),
         Route::new("propertymappings_all_types_list", Access::SignedIn, |call| types(call, Family::PropertyMapping)),
+        Route::new("endpoints_connectors_list", Access::ByKind, |call| list(call, Family::Connector)),
+        Route::new("endpoints_connectors_retrieve", connector, retrieve),
+        Route::new("endpoints_connectors_destroy", connector, destroy),
+        Route::new("endpoints_connectors_used_by_list", connector, used_by),
+        Route::new("endpoints_connectors_types_list", Access::SignedIn, |call| types(call, Family::Connector)),
         Route::new("policies_all_test_create", policy, test),
         Route::new(
             "policies_all_cache_info_retrieve",
@@ -192,6 +202,7 @@ pub fn keep_shared(answer: &mut Map, family: Family) {
         Family::Policy => &POLICY_FIELDS,
         Family::Source => &SOURCE_FIELDS,
         Family::PropertyMapping => &MAPPING_FIELDS,
+        Family::Connector => &CONNECTOR_FIELDS,
     };
     answer.retain(|field, _| fields.contains(&field.as_str()));
 }

@@ -10,7 +10,7 @@ pub mod events;
 pub mod families;
 mod groups;
 mod rbac;
-mod root;
+pub mod root;
 mod sessions;
 mod settings;
 mod tasks;

@@ -2,7 +2,7 @@
 //! where a capability is absent.
 
 use crate::{Access, Call, Reply, Route, openapi};
-use serde_json::json;
+use serde_json::{Value, json};
 use weir_core::ApiError;
 
 pub(super) fn routes() -> Vec<Route> {
@@ -15,12 +15,17 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn config(call: Call) -> Result<Reply, ApiError> {
+    Ok(Reply::ok(&client_config(&call)))
+}
+
+/// The contract's `Config`.
+pub fn client_config(call: &Call) -> Value {
     let mut capabilities = Vec::new();
     if call.snapshot.settings.impersonation {
         capabilities.push("can_impersonate");
     }
     let config = &call.app.config;
-    Ok(Reply::ok(&json!({
+    json!({
         // Weir reports to nobody.
         "error_reporting": {
             "enabled": false,
@@ -33,7 +38,7 @@ async fn config(call: Call) -> Result<Reply, ApiError> {
         "cache_timeout": config.cache_timeout_flows_secs,
         "cache_timeout_flows": config.cache_timeout_flows_secs,
         "cache_timeout_policies": config.cache_timeout_policies_secs,
-    })))
+    })
 }
 
 /// Exports are files for later, and there is no place for such files: the capability `can_save_reports` is not told.

@@ -186,6 +186,7 @@ impl Fixture {
             user_id: None,
             session,
             base_url: "http://localhost",
+            operation: "",
         };
         weir_resource::present(&cx, &page.rows).await
     }

@@ -167,8 +167,15 @@ async fn bindings_show_what_they_bind() {
         rows.push(world.create::<PolicyBinding>(Value::Object(body)).await);
     }
     let snapshot = world.site.snapshot();
-    let cx =
-        Presenting { site: &world.site, snapshot: &snapshot, query: &[], user_id: None, session: None, base_url: "" };
+    let cx = Presenting {
+        site: &world.site,
+        snapshot: &snapshot,
+        query: &[],
+        user_id: None,
+        session: None,
+        base_url: "",
+        operation: "",
+    };
     let shown = present(&cx, &rows).await.unwrap();
     assert_eq!(
         shown[0]["policy_obj"],

@@ -107,7 +107,9 @@ pub async fn start(config: &Config, options: Options) -> Result<Running> {
         engine: Arc::clone(&core.engine),
         pages: Pages::new(&weir_stages::pages())?,
     };
-    let router = weir_http::router_with(&http, flow::router(&Arc::new(flows), weir_sources::pages(&core.sources)));
+    let mut pages = weir_sources::pages(&core.sources);
+    pages.extend(weir_stages::endpoints::pages());
+    let router = weir_http::router_with(&http, flow::router(&Arc::new(flows), pages));
     let runner = jobs::runner(config, &core).await?;
     let mut following = Vec::new();
     let tls = match config.listen_tls {

@@ -60,6 +60,7 @@ async fn shown(site: &TestSite, model: &str, pk: impl ToString) -> Value {
         user_id: None,
         session: None,
         base_url: "https://id.example.org",
+        operation: "",
     };
     Value::Object(present(&cx, &[stored]).await.unwrap().pop().unwrap())
 }
