@@ -60,6 +60,7 @@ async fn the_default_objects_are_those_of_the_specification() {
         ("default-authentication-flow", "authentication", "none", &[10, 20, 30, 100][..]),
         ("default-authenticator-static-setup", "stage_configuration", "require_authenticated", &[0]),
         ("default-authenticator-totp-setup", "stage_configuration", "require_authenticated", &[0]),
+        ("default-authenticator-webauthn-setup", "stage_configuration", "require_authenticated", &[0]),
         ("default-invalidation-flow", "invalidation", "none", &[0]),
         ("default-password-change", "stage_configuration", "require_authenticated", &[0, 1]),
         ("default-provider-authorization-explicit-consent", "authorization", "require_authenticated", &[0]),

@@ -90,7 +90,8 @@ async fn a_pair_is_kept_only_when_its_halves_belong_together() {
     let patch = |body: Value| api.patch(&item, body).admin().send();
     assert_eq!(patch(json!({"certificate_data": foreign})).await.status, 400);
     assert_eq!(patch(json!({"name": "renamed"})).await.expect(200)["private_key_available"], true);
-    let replaced = api.put(&item, json!({"name": "again"})).admin().send().await.expect(200);
+    let whole = json!({"name": "again", "certificate_data": certificate});
+    let replaced = api.put(&item, whole).admin().send().await.expect(200);
     assert_eq!(replaced["private_key_available"], true, "what is not given again is kept");
     let both = json!({"certificate_data": foreign, "key_data": ""});
     let changed = patch(both).await.expect(200);
