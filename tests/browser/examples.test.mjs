@@ -3,11 +3,13 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { assertAccessible, launch, newPage, picture, submit } from "./browser.mjs";
+import { link, startMailServer } from "./mail.mjs";
 import { PASSWORD, TOKEN, startServer } from "./server.mjs";
 
-let browser, server, site;
+let browser, mail, server, site;
 before(async () => {
-  server = await startServer();
+  mail = await startMailServer();
+  server = await startServer({ env: mail.env });
   browser = await launch();
   // Passkeys want a name, not a number.
   site = { url: server.url.replace("127.0.0.1", "localhost") };
@@ -15,6 +17,7 @@ before(async () => {
 after(async () => {
   await browser?.close();
   await server?.stop();
+  mail?.stop();
 });
 
 /** Applies an example as an administrator would. */
@@ -218,10 +221,143 @@ for (const javaScriptEnabled of [true, false]) {
       await other.waitForURL("**/if/user/**");
       // The same browser is not asked again.
       await other.goto("/flows/-/default/invalidation/");
+      await other.waitForURL("**/if/flow/default-authentication-flow/**");
       await type(other, PASSWORD);
       await other.waitForURL("**/if/user/**");
       await page.context().close();
       await other.context().close();
+    });
+
+    it("example: a forgotten password is replaced by way of the mailbox, and old sessions end", async () => {
+      await apply("flow-recovery-email", { brand: "authentik-default" });
+      const { username } = await person();
+      const signedIn = await open({ javaScriptEnabled });
+      await signIn(signedIn, username);
+      await signedIn.waitForURL("**/if/user/**");
+      const page = await open({ javaScriptEnabled });
+      await page.goto("/if/flow/default-authentication-flow/?next=%2Fif%2Fuser%2F");
+      await page.getByRole("link", { name: "Forgot your password?" }).click();
+      await page.fill("[name=uid_field]", `${username}@example.test`);
+      await submit(page);
+      await page.getByRole("button", { name: /again/i }).waitFor();
+      await picture(page, `recovery-sent-${label}-javascript`);
+      const address = link(await mail.next(`${username}@example.test`));
+      // The mail is read elsewhere.
+      const other = await open({ javaScriptEnabled });
+      await other.goto(address);
+      await picture(other, `recovery-confirm-${label}-javascript`);
+      await submit(other);
+      await other.fill("[name=password]", "Never-used-before-3");
+      await other.fill("[name=password_repeat]", "Never-used-before-3");
+      await submit(other);
+      await other.waitForURL((url) => !url.pathname.startsWith("/if/flow/"));
+      assert.equal(await me(other), username);
+      assert.equal(await me(signedIn), 403, "the session from before is gone");
+      const late = await open({ javaScriptEnabled });
+      await late.goto(address);
+      assert.equal(await late.locator("[name=password]").count(), 0, "the link counts once");
+      for (const one of [signedIn, page, other, late]) await one.context().close();
+    });
+
+    it("example: recovery looks the same for a name that nobody has, and sends nothing", async () => {
+      await apply("flow-recovery-email");
+      const { username } = await person();
+      const seen = [];
+      for (const name of [username, "nobody-of-that-name"]) {
+        const page = await open({ javaScriptEnabled });
+        await page.goto("/if/flow/recovery-email/");
+        await page.fill("[name=uid_field]", name);
+        await submit(page);
+        await page.getByRole("button", { name: /again/i }).waitFor();
+        seen.push((await page.locator("main").innerText()).replaceAll(name, "X"));
+        await page.context().close();
+      }
+      assert.equal(seen[0], seen[1]);
+      await mail.next(`${username}@example.test`);
+      assert.deepEqual(mail.inbox, []);
+    });
+
+    it("example: a link in a mail signs in, once", async () => {
+      await apply("flow-login-link");
+      const { username } = await person();
+      const page = await open({ javaScriptEnabled });
+      await page.goto("/if/flow/login-link/?next=%2Fif%2Fuser%2F");
+      await page.fill("[name=uid_field]", username);
+      await submit(page);
+      const address = link(await mail.next(`${username}@example.test`));
+      await page.goto(address);
+      assert.equal(await me(page), 403, "opening it is not enough: scanners of mail do that too");
+      await submit(page);
+      await page.waitForURL("**/if/user/**");
+      assert.equal(await me(page), username);
+      const late = await open({ javaScriptEnabled });
+      await late.goto(address);
+      await late.waitForSelector("[name=uid_field]");
+      await page.context().close();
+      await late.context().close();
+    });
+
+    it("example: an account opens when its address is verified", async () => {
+      await apply("flow-enrollment-email", { brand: "authentik-default" });
+      const username = `new-${label}`;
+      const page = await open({ javaScriptEnabled });
+      await page.goto("/if/flow/default-authentication-flow/?next=%2Fif%2Fuser%2F");
+      await page.getByRole("link", { name: "Sign up" }).click();
+      await page.fill("[name=username]", username);
+      await page.fill("[name=name]", "New Here");
+      await page.fill("[name=email]", `${username}@example.test`);
+      await picture(page, `enrollment-${label}-javascript`);
+      await submit(page);
+      await page.fill("[name=password]", PASSWORD);
+      await page.fill("[name=password_repeat]", PASSWORD);
+      await submit(page);
+      await page.getByRole("button", { name: /again/i }).waitFor();
+      const early = await open({ javaScriptEnabled });
+      await signIn(early, username);
+      await early.locator("[id$=-error]").first().waitFor();
+      await page.goto(link(await mail.next(`${username}@example.test`)));
+      await submit(page);
+      await page.waitForURL((url) => !url.pathname.startsWith("/if/flow/"));
+      assert.equal(await me(page), username);
+      await early.fill("[name=password]", PASSWORD);
+      await submit(early);
+      await early.waitForURL("**/if/user/**");
+      await page.context().close();
+      await early.context().close();
+    });
+
+    it("example: an invitation opens the form once, and its data goes before answers", async () => {
+      await apply("flow-enrollment-invitation");
+      const { results } = await server.api("GET", "/flows/instances/?slug=enrollment-invitation");
+      const email = `guest-${label}@example.test`;
+      const invitation = await server.api("POST", "/stages/invitation/invitations/", {
+        name: `for-a-guest-${label}`,
+        flow: results[0].pk,
+        single_use: true,
+        fixed_data: { email },
+      });
+      const page = await open({ javaScriptEnabled });
+      await page.goto("/if/flow/enrollment-invitation/");
+      await page.getByText("Invalid invite/invite not found").waitFor();
+      await page.goto(`/if/flow/enrollment-invitation/?itoken=${invitation.pk}&next=%2Fif%2Fuser%2F`);
+      assert.equal(await page.inputValue("[name=email]"), email);
+      await picture(page, `invitation-${label}-javascript`);
+      await page.fill("[name=username]", `guest-${label}`);
+      await page.fill("[name=name]", "A Guest");
+      await page.fill("[name=email]", "another@example.test");
+      await submit(page);
+      await page.fill("[name=password]", PASSWORD);
+      await page.fill("[name=password_repeat]", PASSWORD);
+      await submit(page);
+      await page.waitForURL("**/if/user/**");
+      assert.equal(await me(page), `guest-${label}`);
+      const made = await (await page.request.get("/api/v3/core/users/me/")).json();
+      assert.equal(made.user.email, email);
+      const late = await open({ javaScriptEnabled });
+      await late.goto(`/if/flow/enrollment-invitation/?itoken=${invitation.pk}`);
+      await late.getByText("Invalid invite/invite not found").waitFor();
+      await page.context().close();
+      await late.context().close();
     });
 
     it("example: people delete their own account, after their password and their name", async () => {

@@ -19,12 +19,12 @@ async function freePort() {
   return port;
 }
 
-/** Starts a server; without `bootstrap` it is a first start that nobody has configured. */
-export async function startServer({ bootstrap = true } = {}) {
+/** Starts a server; without `bootstrap` it is a first start that nobody has configured. `env` adds settings. */
+export async function startServer({ bootstrap = true, env: more = {} } = {}) {
   const folder = await mkdtemp(join(tmpdir(), "weir-browser-"));
   const url = `http://127.0.0.1:${await freePort()}`;
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("WEIR_")));
-  Object.assign(env, { WEIR_LISTEN: new URL(url).host, WEIR_DATA_DIR: folder });
+  Object.assign(env, { WEIR_LISTEN: new URL(url).host, WEIR_DATA_DIR: folder }, more);
   if (bootstrap) Object.assign(env, { WEIR_BOOTSTRAP_PASSWORD: PASSWORD, WEIR_BOOTSTRAP_TOKEN: TOKEN });
   const child = spawn(process.env.WEIR_BIN, ["serve"], { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
   let log = "";
