@@ -2,7 +2,7 @@
 
 use super::Invitation;
 use async_trait::async_trait;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
 use uuid::Uuid;
 use weir_core::{ApiError, Map, Resource};
@@ -18,6 +18,18 @@ pub fn hooks(set: &mut HookSet) {
 }
 
 struct InvitationHooks;
+
+/// Stands for the flow of an invitation that fits every flow: clients made from the contract cannot read null there.
+fn no_flow(site: &Site) -> Result<Stored, ApiError> {
+    let kind = weir_identity::kind::<Flow>(site)?;
+    let mut doc = kind.defaults();
+    // A slug is never empty; `-` leads nowhere.
+    for (field, value) in [("name", ""), ("slug", "-"), ("title", "")] {
+        doc.insert(field.to_owned(), value.into());
+    }
+    doc.insert("designation".to_owned(), "enrollment".into());
+    Ok(Stored { kind, pk: Uuid::nil().to_string(), doc })
+}
 
 #[async_trait]
 impl Hooks for InvitationHooks {
@@ -43,11 +55,19 @@ impl Hooks for InvitationHooks {
             let maker = row.doc.get("created_by").and_then(Value::as_i64).and_then(|id| makers.get(&id));
             answer.insert("created_by".to_owned(), maker.cloned().unwrap_or_default());
             let flow = Uuid::parse_str(row.text("flow")).ok().and_then(|id| cx.snapshot.find_kind(Flow::MODEL, id));
-            let shown = match flow {
-                Some(flow) => present(cx, &[Stored::of(flow)]).await?.into_iter().next().map(Value::Object),
-                None => None,
-            };
-            answer.insert("flow_obj".to_owned(), shown.unwrap_or_default());
+            let flow = flow.map_or_else(|| no_flow(cx.site), |flow| Ok(Stored::of(flow)))?;
+            let mut shown = present(cx, &[flow]).await?.into_iter().next().unwrap_or_default();
+            for (field, empty) in [
+                ("background_url", json!("")),
+                ("background_themed_urls", Value::Null),
+                ("stages", json!([])),
+                ("policies", json!([])),
+                ("cache_count", json!(0)),
+                ("export_url", json!("")),
+            ] {
+                shown.entry(field).or_insert(empty);
+            }
+            answer.insert("flow_obj".to_owned(), Value::Object(shown));
         }
         Ok(())
     }
