@@ -194,6 +194,16 @@ def solve(task):
     return f"{task}:{','.join(numbers)}"
 
 
+def wrong(token):
+    """A token whose last number solves nothing."""
+    task, numbers = token.split(":")
+    puzzle = numbers.count(",").to_bytes(4)
+    start = hashlib.sha256(task.encode()).digest() + puzzle
+    bits = int(task.split(".")[1])
+    unsolved = (n for n in range(1000) if zero_bits(hashlib.sha256(start + n.to_bytes(4)).digest()) < bits)
+    return re.sub(r"\d+$", str(next(unsolved)), token)
+
+
 def test_our_own_proof_of_work_needs_nobody_else(start_server):
     server = start_server()
     server.flow("f", "authentication", ("captcha", OWN), ("dummy", {}))
@@ -203,7 +213,7 @@ def test_our_own_proof_of_work_needs_nobody_else(start_server):
     assert module.ok and "javascript" in module.headers["Content-Type"]
     token = solve(shown["site_key"])
     assert error(server.browser().post("f", {"token": token})) == RETRY, "the task of another session"
-    assert error(browser.post("f", {"token": re.sub(r"\d+$", "1", token)})) == REFUSED
+    assert error(browser.post("f", {"token": wrong(token)})) == REFUSED
     assert passed(browser.post("f", {"token": token}))
 
 
