@@ -238,9 +238,7 @@ def test_of_fifty_uses_of_one_solution_on_two_nodes_one_tries_a_password(start_s
         return requests.post(url, json=answer, cookies=cookies).status_code
 
     with ThreadPoolExecutor(50) as pool:
-        codes = set(pool.map(guess, range(50)))
-    # Of so many answers of one session at once, some may be told to come again.
-    assert 200 in codes and codes <= {200, 503}, codes
+        assert set(pool.map(guess, range(50))) == {200}
     assert len(server.events("login_failed")) <= 1
     shown = browser.get("in")
     answer = {"uid_field": "ann", "password": PASSWORD, "captcha_token": token}

@@ -1,6 +1,6 @@
 //! What every handler may use, and the small interfaces behind which other parts of Weir stand.
 
-use crate::{Api, Call, HttpConfig, Reply, Route, health::Metrics, openapi::Document, routes};
+use crate::{Api, Call, HttpConfig, Reply, Route, flow::Turns, health::Metrics, openapi::Document, routes};
 use anyhow::Result;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -197,6 +197,8 @@ pub struct AppState {
     pub document: Document,
     /// When the process started.
     pub started: DateTime<Utc>,
+    /// Requests that race for one browser session.
+    pub turns: Turns,
 }
 
 impl AppState {
@@ -224,6 +226,7 @@ impl AppState {
             policies: parts.policies,
             blueprints: parts.blueprints,
             metrics: parts.metrics,
+            turns: Turns::default(),
         }))
     }
 }

@@ -10,11 +10,13 @@ mod other;
 mod page;
 mod setup;
 mod shell;
+mod turns;
 mod visit;
 
 pub use links::Links;
 pub use other::{PageCall, PageReply, PageRoute};
 pub use setup::{SETUP_DONE, SETUP_TOKEN_DIGEST};
+pub use turns::Turns;
 pub use visit::Visit;
 
 use crate::{AppState, Route};

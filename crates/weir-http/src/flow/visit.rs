@@ -1,7 +1,8 @@
 //! A browser's dealings with flows during one HTTP request: its session, its user, the cookies it gets back.
 
 use crate::{AppState, Caller, Incoming, Via, csrf, session};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::MutexGuard;
 use uuid::Uuid;
 use weir_core::ApiError;
 use weir_flow::{
@@ -12,8 +13,11 @@ use weir_identity::{Account, SessionRow, session as sessions};
 use weir_policy::RequestInfo;
 use weir_resource::store;
 
-/// How often a request that lost against another of its session tries again.
-const TRIES: usize = 4;
+/// How often a request that lost against another of its session tries again: after the first time it waits for its turn
+/// on this node, so what is left are races against other nodes and against requests that only just came.
+const TRIES: usize = 20;
+/// The wait before trying again grows by this.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// One browser in one request.
 pub struct Visit<'a> {
@@ -126,13 +130,15 @@ impl<'a> Visit<'a> {
     pub async fn run(&mut self, flow: &(Uuid, Arc<Flow>), query: &str, input: Input) -> Result<Reply, ApiError> {
         let mut input = input;
         self.refresh().await?;
-        for _ in 0..TRIES {
+        let mut turn = None;
+        for tried in 1..=TRIES {
             let executor = self.executor(flow.clone());
             match executor.run(query, input).await {
                 Ok(done) => return self.take(done).await,
                 Err(RunError::Api(error)) => return Err(error),
                 Err(RunError::Conflict) => {
                     // The other request's answer counted. Look at where that led; this one's answer is spent.
+                    self.wait_for_turn(&mut turn, tried).await;
                     if !self.reload().await? {
                         return Ok(Reply::ToSelf);
                     }
@@ -149,11 +155,13 @@ impl<'a> Visit<'a> {
     /// Those of the store.
     pub async fn adopt(&mut self, flow: &(Uuid, Arc<Flow>), plan: &Plan, query: Option<&str>) -> Result<(), ApiError> {
         self.refresh().await?;
-        for _ in 0..TRIES {
+        let mut turn = None;
+        for tried in 1..=TRIES {
             match self.executor(flow.clone()).adopt(plan.clone(), query.map(str::to_owned)).await {
                 Ok(done) => return self.take(done).await.map(|_| ()),
                 Err(RunError::Api(error)) => return Err(error),
                 Err(RunError::Conflict) => {
+                    self.wait_for_turn(&mut turn, tried).await;
                     self.reload().await?;
                 }
             }
@@ -179,6 +187,15 @@ impl<'a> Visit<'a> {
             // Whoever was faster decides what the session's plan is.
             Err(RunError::Conflict) => Ok(()),
         }
+    }
+
+    async fn wait_for_turn(&self, turn: &mut Option<MutexGuard<'a, ()>>, tried: usize) {
+        if turn.is_none()
+            && let Some((_, row)) = &self.session
+        {
+            *turn = self.state.turns.take(&row.digest).await;
+        }
+        tokio::time::sleep(PAUSE.saturating_mul(u32::try_from(tried).unwrap_or(u32::MAX))).await;
     }
 
     fn executor<'e>(&'e self, flow: (Uuid, Arc<Flow>)) -> Executor<'e> {
