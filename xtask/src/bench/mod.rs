@@ -42,6 +42,30 @@ pub struct Options {
     /// Only SQLite, even when there is a PostgreSQL
     #[arg(long)]
     sqlite_only: bool,
+    /// Only these parts, separated by commas
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+}
+
+/// What can be measured by itself.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Start-up, memory, the sign-in page
+    Start,
+    /// Flow steps without hashing
+    Steps,
+    /// Password logins
+    Logins,
+    /// Whether time tells who has an account
+    Timing,
+    /// The large directory and configuration
+    Directory,
+}
+
+impl Options {
+    fn wants(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
 }
 
 /// What is measured, and what architecture promises of it. The order is that of the printed table.
@@ -131,23 +155,35 @@ fn measure_on(project: &Project, options: &Options, label: &str, database: Optio
     let settings = Settings { binary: &binary, folder: &folder, database };
     let mut results = Results::new();
     let note = |what: &str| eprintln!("-- {label}: {what}");
-    note("start-up");
-    measure::start_up(&settings, &mut results)?;
+    if options.wants(Part::Start) {
+        note("start-up");
+        measure::start_up(&settings, &mut results)?;
+    }
     let time = Duration::from_secs(options.seconds);
     let server = settings.start()?;
-    page::weigh(&server, &mut results)?;
-    note("flow steps");
-    measure::flow_steps(&server, options.clients, time, &mut results)?;
-    note("logins");
-    measure::logins(&server, options.clients, time, &mut results)?;
-    note("known and unknown users");
-    timing::measure(&server, options.rounds, &mut results)?;
+    if options.wants(Part::Start) {
+        page::weigh(&server, &mut results)?;
+    }
+    if options.wants(Part::Steps) {
+        note("flow steps");
+        measure::flow_steps(&server, options.clients, time, &mut results)?;
+    }
+    if options.wants(Part::Logins) {
+        note("logins");
+        measure::logins(&server, options.clients, time, &mut results)?;
+    }
+    if options.wants(Part::Timing) {
+        note("known and unknown users");
+        timing::measure(&server, options.rounds, &mut results)?;
+    }
     drop(server);
-    note("seeding the large directory");
-    seeded::seed(&settings, options.users, options.objects)?;
-    note("lists and configuration writes");
-    seeded::measure(&settings, options.users, options.objects, &mut results)
-        .with_context(|| format!("with {} users and {} objects", options.users, options.objects))?;
+    if options.wants(Part::Directory) {
+        note("seeding the large directory");
+        seeded::seed(&settings, options.users, options.objects)?;
+        note("lists and configuration writes");
+        seeded::measure(&settings, options.users, options.objects, &mut results)
+            .with_context(|| format!("with {} users and {} objects", options.users, options.objects))?;
+    }
     Ok(results)
 }
 
