@@ -222,13 +222,30 @@ impl<'x, 'u> Exporter<'x, 'u> {
             }
             let Some(value) = object.doc.get(name) else { continue };
             if field.required || *value != field.default {
-                attrs.push((name.to_owned(), self.output(field, value).await?));
+                let output = match self.without_secrets(object, name, value) {
+                    Some(output) => output,
+                    None => self.output(field, value).await?,
+                };
+                attrs.push((name.to_owned(), output));
             }
         }
         if kind.model == ROLE {
             attrs.push(("permissions".to_owned(), self.permissions(&object.pk).await?));
         }
         Ok(OutputEntry { model: kind.model.to_owned(), id: None, state: State::Present, identifiers, attrs })
+    }
+
+    /// A mapping with secrets in it. Without a context for them an import keeps those that are there.
+    fn without_secrets(&self, object: &Stored, field: &str, value: &Value) -> Option<Output> {
+        let secret = |part: &str| object.kind.secret_parts.contains(&(field, part));
+        let mapping = value.as_object().filter(|mapping| mapping.keys().any(|part| secret(part)))?;
+        let id = self.ids.get(&object.pk).map_or("", String::as_str);
+        let parts = mapping.iter().map(|(part, value)| {
+            let output =
+                if secret(part) { Output::Context(format!("{id}.{field}.{part}")) } else { value.clone().into() };
+            (part.clone(), output)
+        });
+        Some(Output::Mapping(parts.collect()))
     }
 
     /// How an object is made that needs secrets. Where it exists already, this entry changes nothing.

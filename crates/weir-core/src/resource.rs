@@ -191,6 +191,9 @@ pub trait Resource: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 's
     const KEY_IS_CHOSEN: bool = false;
     /// Changes are written to the audit trail.
     const AUDITED: bool = true;
+    /// Secrets inside of fields that hold mappings, as field and key. They are neither shown nor exported, and stay when a
+    /// body does not bring new ones.
+    const SECRET_PARTS: &'static [(&'static str, &'static str)] = &[];
 
     /// Rules across fields.
     fn check(&self) -> FieldErrors {
@@ -257,6 +260,8 @@ pub struct ResourceType {
     pub key_is_chosen: bool,
     /// See [`Resource::AUDITED`].
     pub audited: bool,
+    /// See [`Resource::SECRET_PARTS`].
+    pub secret_parts: &'static [(&'static str, &'static str)],
     /// One paragraph about the kind, from the definition's doc comment.
     pub help: String,
     /// The fields in order of the definition.
@@ -294,6 +299,7 @@ impl ResourceType {
             views: T::VIEWS,
             key_is_chosen: T::KEY_IS_CHOSEN,
             audited: T::AUDITED,
+            secret_parts: T::SECRET_PARTS,
             help: schema.get("description").and_then(Value::as_str).unwrap_or_default().to_owned(),
             fields,
             decode: |value| Ok(Arc::new(serde_json::from_value::<T>(value)?)),

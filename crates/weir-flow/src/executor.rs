@@ -158,6 +158,17 @@ impl<'a> Executor<'a> {
         self.flush(Reply::ToSelf).await
     }
 
+    /// Puts values into the context of the running plan if it still waits at this binding; none when it does not.
+    ///
+    /// # Errors
+    /// As [`Executor::run`].
+    pub async fn inform(mut self, binding: Uuid, values: &Map) -> Result<Option<Done>, RunError> {
+        let waits = |plan: &&mut Plan| plan.steps.front().is_some_and(|step| step.binding == binding);
+        let Some(plan) = self.state.plan.as_mut().filter(waits) else { return Ok(None) };
+        plan.context.0.extend(values.clone());
+        self.flush(Reply::ToSelf).await.map(Some)
+    }
+
     /// Drops the plan of this browser.
     ///
     /// # Errors

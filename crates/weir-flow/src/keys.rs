@@ -146,6 +146,10 @@ pub const PASSWORD_ATTEMPTS: Key<Map> = Key::new("weir/stages/password/attempts"
 pub const TOTP_SECRETS: Key<Map> = Key::new("weir/stages/authenticator_totp/secrets");
 /// authenticator_static → itself: the codes on the page, per stage.
 pub const STATIC_CODES: Key<Map> = Key::new("weir/stages/authenticator_static/codes");
+/// authenticator_endpoint_gdtc → itself: a challenge is on its way to the browser.
+pub const GDTC_CHALLENGE: Key<Value> = Key::new("weir/stages/authenticator_endpoint_gdtc/challenge");
+/// authenticator_endpoint_gdtc → itself: Google vouched for the browser.
+pub const GDTC_PROOF: Key<Value> = Key::new("weir/stages/authenticator_endpoint_gdtc/proof");
 /// authenticator_duo → itself, its enrollment_status: the account that waits to be opened.
 pub const DUO_ENROLMENT: Key<Value> = Key::new("goauthentik.io/stages/authenticator_duo/enroll");
 /// authenticator_validate → itself: the question on a person's telephone.

@@ -81,6 +81,11 @@ fn other_pages(pages: &Pages, view: PageView<'_>) -> Result<Vec<(String, String)
         ("landing-impersonated".to_owned(), pages.render_landing(&bare)?),
         ("message-404".to_owned(), pages.render_message(&message(Message::Status(404)))?),
         ("message-503".to_owned(), pages.render_message(&message(Message::Status(503)))?),
+        ("message-frame-done".to_owned(), pages.render_message(&message(Message::FrameDone))?),
+        (
+            "message-frame-refused".to_owned(),
+            pages.render_message(&message(Message::FrameRefused("Your browser could not be verified.")))?,
+        ),
         ("message-setup".to_owned(), pages.render_message(&noted)?),
     ])
 }

@@ -213,6 +213,10 @@ pub enum Message<'a> {
     SetupLink,
     /// The interface is not for this kind of account (403).
     InternalOnly,
+    /// What a frame was shown for is done; the page around it is told so.
+    FrameDone,
+    /// The same when it came to nothing: why, in English; known sentences are translated.
+    FrameRefused(&'a str),
     /// Own words, in English; known sentences are translated.
     Own {
         /// Heading.

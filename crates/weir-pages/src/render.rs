@@ -14,7 +14,7 @@ use crate::challenge::{field_id, problems, prompts, uid_label};
 use crate::code_image::{otp_key, qr_code};
 use crate::form::{COMPONENT_FIELD, CSRF_FIELD, is_multipart};
 use crate::locale::Locale;
-use crate::page::{FlowPage, LandingPage, Message, MessagePage, PageView};
+use crate::page::{Action, FlowPage, LandingPage, Message, MessagePage, PageView};
 use crate::rich::safe_markup;
 use crate::text_at;
 use crate::urls::{image_url, link_url, query_value, redirect_url, style_text};
@@ -159,10 +159,18 @@ impl Pages {
             Message::SetupPending => by_key("message.setup_pending"),
             Message::SetupLink => by_key("message.setup_link"),
             Message::InternalOnly => by_key("message.internal_only"),
+            Message::FrameDone => by_key("message.frame_done"),
+            Message::FrameRefused(text) => {
+                (locale.server_text("Access denied").to_owned(), locale.server_text(text).to_owned())
+            }
             Message::Own { title, text } => (locale.server_text(title).to_owned(), locale.server_text(text).to_owned()),
         };
         let trouble = matches!(page.message, Message::Status(_));
-        let own = context! { layout => "stacked", title, text, trouble, actions => Serde(page.actions) };
+        let frame_done = page.message == Message::FrameDone;
+        // Nobody is to go anywhere inside a frame.
+        let in_frame = frame_done || matches!(page.message, Message::FrameRefused(_));
+        let actions: &[Action<'_>] = if in_frame { &[] } else { page.actions };
+        let own = context! { layout => "stacked", title, text, trouble, frame_done, actions => Serde(actions) };
         self.render("message.html", &page.view, own)
     }
 

@@ -330,6 +330,8 @@ fn messages_and_the_landing_page_escape_and_fall_back() {
         (Message::SetupPending, "Set-up is being prepared"),
         (Message::SetupLink, "Not set up yet"),
         (Message::InternalOnly, "Not for this account"),
+        (Message::FrameDone, "data-frame-done"),
+        (Message::FrameRefused(ATTACK), "&lt;script&gt;"),
         (Message::Own { title: ATTACK, text: ATTACK }, "&lt;script&gt;"),
     ] {
         let html = pages.render_message(&MessagePage { view, message, actions: &actions }).expect("a page");

@@ -7,6 +7,7 @@ mod error;
 mod hooks;
 mod list;
 mod present;
+mod secret_parts;
 mod settings;
 mod site;
 mod snapshot;

@@ -1,6 +1,6 @@
 //! Documents as answers: the key, the fields that may be shown, the read-only fields of the family and the kind.
 
-use crate::{Object, Presenting, Stored};
+use crate::{Object, Presenting, Stored, secret_parts};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -52,7 +52,9 @@ fn plain(cx: &Presenting<'_>, row: &Stored) -> Map {
     let mut answer = Map::new();
     answer.insert(kind.pk.to_owned(), row.pk_value());
     for field in kind.fields.iter().filter(|f| !f.write_only) {
-        answer.insert(field.name.clone(), row.doc.get(&field.name).cloned().unwrap_or_else(|| field.default.clone()));
+        let mut value = row.doc.get(&field.name).cloned().unwrap_or_else(|| field.default.clone());
+        secret_parts::hide(kind, &field.name, &mut value);
+        answer.insert(field.name.clone(), value);
     }
     let id = Uuid::parse_str(&row.pk).ok();
     // The key of a source is its policy-binding UUID.

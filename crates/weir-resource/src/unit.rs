@@ -3,7 +3,7 @@
 mod checks;
 mod document;
 
-use crate::{Object, Settings, Site, Snapshot, TableRow, store, table};
+use crate::{Object, Settings, Site, Snapshot, TableRow, secret_parts, store, table};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::OwnedMutexGuard;
@@ -321,6 +321,7 @@ impl<'a> Unit<'a> {
         columns: Vec<(&'static str, Val)>,
     ) -> Result<Stored, ApiError> {
         let mut doc = merged?;
+        secret_parts::keep(kind, old.as_ref().map(|old| &old.doc), &mut doc);
         self.check_references(kind, &mut doc).await?;
         for hooks in self.site.hooks.of(kind.model) {
             hooks.prepare(self, old.as_ref(), &mut doc).await?;
@@ -482,7 +483,11 @@ fn difference(old: &Stored, new: &Stored) -> Map {
             continue;
         }
         let shown = |value: Option<&Value>| match value {
-            Some(v) if !field.write_only => v.clone(),
+            Some(v) if !field.write_only => {
+                let mut value = v.clone();
+                secret_parts::hide(new.kind, &field.name, &mut value);
+                value
+            }
             Some(_) => Value::from(MASK),
             None => Value::Null,
         };

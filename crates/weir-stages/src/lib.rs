@@ -3,6 +3,7 @@
 
 pub mod authenticator_duo;
 pub mod authenticator_email;
+pub mod authenticator_endpoint_gdtc;
 pub mod authenticator_sms;
 pub mod authenticator_static;
 pub mod authenticator_totp;
@@ -35,7 +36,7 @@ use weir_core::ResourceType;
 use weir_flow::{
     App, StageKinds, confirm::ConfirmLink, links::RedirectStep, setup::FinishSetup, sources::resume::ResumeStep,
 };
-use weir_http::Route;
+use weir_http::{Route, flow::PageRoute};
 use weir_resource::HookSet;
 
 /// The definitions of all kinds.
@@ -43,6 +44,7 @@ pub fn resources() -> Vec<ResourceType> {
     let mut all = vec![
         ResourceType::of::<authenticator_duo::AuthenticatorDuoStage>(),
         ResourceType::of::<authenticator_email::AuthenticatorEmailStage>(),
+        ResourceType::of::<authenticator_endpoint_gdtc::AuthenticatorEndpointGdtcStage>(),
         ResourceType::of::<authenticator_sms::AuthenticatorSmsStage>(),
         ResourceType::of::<authenticator_static::AuthenticatorStaticStage>(),
         ResourceType::of::<authenticator_totp::AuthenticatorTotpStage>(),
@@ -94,6 +96,13 @@ pub fn routes(engine: &Arc<App>) -> Vec<Route> {
     all.into_iter().flatten().collect()
 }
 
+/// Pages at addresses of their own.
+pub fn page_routes() -> Vec<PageRoute> {
+    let mut pages = authenticator_endpoint_gdtc::pages();
+    pages.extend(endpoints::pages());
+    pages
+}
+
 /// The behaviour of all kinds.
 pub fn kinds() -> StageKinds {
     StageKinds::default()
@@ -102,6 +111,7 @@ pub fn kinds() -> StageKinds {
         .with(FinishSetup)
         .with(authenticator_duo::AuthenticatorDuo)
         .with(authenticator_email::AuthenticatorEmail)
+        .with(authenticator_endpoint_gdtc::AuthenticatorEndpointGdtc)
         .with(authenticator_sms::AuthenticatorSms)
         .with(authenticator_static::AuthenticatorStatic)
         .with(authenticator_totp::AuthenticatorTotp)

@@ -75,6 +75,10 @@ if (frame) {
   });
 }
 
+if (document.querySelector("[data-frame-done]") && parent !== window) {
+  parent.postMessage({ source: "goauthentik.io", context: "flow-executor", message: "submit" }, location.origin);
+}
+
 // What only some pages need comes in a module of its own; `data-failed` says what to tell when it does not work.
 for (const element of document.querySelectorAll("[data-module]")) {
   import(element.dataset.module)

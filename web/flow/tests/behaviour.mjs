@@ -197,6 +197,18 @@ export const behaviour = {
     await page.close();
   },
 
+  async "the page of a finished handshake ends the step around it, and nothing when it stands alone"(browser, base) {
+    const page = await open(browser, `${base}/message-frame-done.light.ltr.html`, { posts: /\/if\/flow\/sample\// });
+    await page.waitForTimeout(200);
+    assert.equal(page.posted, undefined);
+    await page.route(/icon\.svg/, async (route) => {
+      route.fulfill({ response: await page.request.get(`${base}/message-frame-done.light.ltr.html`) });
+    });
+    await page.goto(`${base}/frame.light.ltr.html`);
+    await page.waitForURL(/\/if\/flow\/sample\//);
+    await page.close();
+  },
+
   async "the cover of a frame goes when the frame has loaded"(browser, base) {
     const context = await browser.newContext();
     const page = await context.newPage();

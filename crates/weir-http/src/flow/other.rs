@@ -102,6 +102,17 @@ pub enum PageReply {
         /// Cookies to send.
         cookies: Vec<String>,
     },
+    /// The same with further headers.
+    GoWith {
+        /// The address.
+        to: String,
+        /// Names in lower case, and values.
+        headers: Vec<(&'static str, String)>,
+    },
+    /// A page in a frame that tells the page around it that it is done.
+    FrameDone,
+    /// A page in a frame that says why it is not.
+    FrameRefused(&'static str),
     /// A page that says something.
     Say {
         /// HTTP status.
@@ -158,6 +169,17 @@ pub(super) fn add(mut router: Router<Arc<FlowHttp>>, pages: Vec<PageRoute>) -> R
 fn answer(http: &FlowHttp, request: &Incoming, reply: Result<PageReply, ApiError>) -> Response {
     match reply {
         Ok(PageReply::Go { to, cookies }) => shell::go(http::StatusCode::FOUND, &to, cookies),
+        Ok(PageReply::GoWith { to, headers }) => {
+            let mut response = shell::go(http::StatusCode::FOUND, &to, Vec::new());
+            for (name, value) in headers {
+                if let Ok(value) = http::HeaderValue::from_str(&value) {
+                    response.headers_mut().insert(http::HeaderName::from_static(name), value);
+                }
+            }
+            response
+        }
+        Ok(PageReply::FrameDone) => shell::message(http, request, 200, Message::FrameDone),
+        Ok(PageReply::FrameRefused(text)) => shell::message(http, request, 403, Message::FrameRefused(text)),
         Ok(PageReply::Say { status, title, text, way_on, cookies }) => {
             let action = way_on.as_ref().map(|(label, href)| Action { label, href });
             let message = Message::Own { title: &title, text: &text };

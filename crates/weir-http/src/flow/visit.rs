@@ -4,7 +4,7 @@ use crate::{AppState, Caller, Incoming, Via, csrf, session};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::MutexGuard;
 use uuid::Uuid;
-use weir_core::ApiError;
+use weir_core::{ApiError, Map};
 use weir_flow::{
     App, Flow, Plan,
     executor::{Done, Executor, Input, Reply, RunError, SessionChange},
@@ -159,6 +159,27 @@ impl<'a> Visit<'a> {
         for tried in 1..=TRIES {
             match self.executor(flow.clone()).adopt(plan.clone(), query.map(str::to_owned)).await {
                 Ok(done) => return self.take(done).await.map(|_| ()),
+                Err(RunError::Api(error)) => return Err(error),
+                Err(RunError::Conflict) => {
+                    self.wait_for_turn(&mut turn, tried).await;
+                    self.reload().await?;
+                }
+            }
+        }
+        Err(ApiError::Unavailable(1, anyhow::anyhow!("too many requests of one session at once")))
+    }
+
+    /// Puts values into the context of the running plan; false when it no longer waits at this binding.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn inform(&mut self, flow: &(Uuid, Arc<Flow>), binding: Uuid, values: &Map) -> Result<bool, ApiError> {
+        self.refresh().await?;
+        let mut turn = None;
+        for tried in 1..=TRIES {
+            match self.executor(flow.clone()).inform(binding, values).await {
+                Ok(Some(done)) => return self.take(done).await.map(|_| true),
+                Ok(None) => return Ok(false),
                 Err(RunError::Api(error)) => return Err(error),
                 Err(RunError::Conflict) => {
                     self.wait_for_turn(&mut turn, tried).await;

@@ -108,7 +108,7 @@ pub async fn start(config: &Config, options: Options) -> Result<Running> {
         pages: Pages::new(&weir_stages::pages())?,
     };
     let mut pages = weir_sources::pages(&core.sources);
-    pages.extend(weir_stages::endpoints::pages());
+    pages.extend(weir_stages::page_routes());
     let router = weir_http::router_with(&http, flow::router(&Arc::new(flows), pages));
     let runner = jobs::runner(config, &core).await?;
     let mut following = Vec::new();
