@@ -72,7 +72,7 @@ impl<'x, 'u> Exporter<'x, 'u> {
     }
 
     fn add(&mut self, object: Stored) {
-        self.items.entry(object.pk.clone()).or_insert(object);
+        self.items.entry(object.kind.index_key(&object.pk)).or_insert(object);
     }
 
     async fn add_table(&mut self, kind: &'static ResourceType) -> Result<()> {
@@ -289,10 +289,8 @@ impl<'x, 'u> Exporter<'x, 'u> {
     }
 
     async fn reference(&mut self, field: &Field, value: &Value) -> Result<Output> {
-        let key = match value {
-            Value::String(text) => text.clone(),
-            Value::Number(number) => number.to_string(),
-            other => return Ok(other.clone().into()),
+        let Some(key) = field.reference.as_ref().and_then(|reference| reference.target(value)) else {
+            return Ok(value.clone().into());
         };
         if let Some(id) = self.ids.get(&key) {
             self.used.insert(key);
@@ -364,7 +362,11 @@ fn references(object: &Stored) -> impl Iterator<Item = (&'static Field, String)>
             Some(value) => vec![value],
             None => Vec::new(),
         };
-        values.into_iter().filter_map(move |value| value.as_str().map(|key| (field, key.to_owned())))
+        // A user is no document; everything else that has a number is.
+        let keys = values.into_iter().filter(|value| {
+            value.is_string() || field.reference.as_ref().is_some_and(|reference| reference.is_numbered)
+        });
+        keys.filter_map(move |value| Some((field, field.reference.as_ref()?.target(value)?)))
     })
 }
 

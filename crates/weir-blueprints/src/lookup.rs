@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use uuid::Uuid;
-use weir_core::{Backing, Field, Map, ResourceType, validate};
+use weir_core::{Backing, Field, Map, Reference, ResourceType, validate};
 use weir_resource::{ListQuery, Snapshot, Stored, Unit, Visible};
 
 use crate::error::BlueprintError;
@@ -76,7 +76,7 @@ impl<'a> Test<'a> {
             None => object.pk_value(),
         };
         let reference = self.field.and_then(|field| field.reference.as_ref());
-        let found = walk(snapshot, vec![start], &self.path, reference.is_some());
+        let found = walk(snapshot, vec![start], &self.path, reference);
         found.iter().any(|value| self.matches(snapshot, value, reference.is_some() && self.path.is_empty()))
     }
 
@@ -104,31 +104,32 @@ fn is_key(kind: &ResourceType, name: &str) -> bool {
 }
 
 /// Follows references and keys of JSON objects.
-fn walk(snapshot: &Snapshot, start: Vec<Value>, path: &[&str], is_reference: bool) -> Vec<Value> {
+fn walk(snapshot: &Snapshot, start: Vec<Value>, path: &[&str], reference: Option<&Reference>) -> Vec<Value> {
     let Some((next, rest)) = path.split_first() else { return start };
     let mut found = Vec::new();
     for value in start {
         let items = match value {
-            Value::Array(items) if is_reference => items,
+            Value::Array(items) if reference.is_some() => items,
             value => vec![value],
         };
         for item in items {
-            if !is_reference {
+            let Some(reference) = reference else {
                 found.extend(item.get(*next).cloned());
-            } else if let Some(object) =
-                item.as_str().and_then(|id| Uuid::parse_str(id).ok()).and_then(|id| snapshot.find(id))
-            {
-                let hop = object.kind.find_field(next).is_some_and(|field| field.reference.is_some());
+                continue;
+            };
+            let key = reference.target(&item).and_then(|key| Uuid::parse_str(&key).ok());
+            if let Some(object) = key.and_then(|key| snapshot.find(key)) {
+                let hop = object.kind.find_field(next).and_then(|field| field.reference.as_ref());
                 let value = if is_key(object.kind, next) {
-                    Some(Value::from(object.id.to_string()))
+                    Some(Stored::of(object).pk_value())
                 } else {
                     object.doc.get(*next).cloned()
                 };
                 found.extend(walk(snapshot, value.into_iter().collect(), rest, hop));
             }
         }
-        if !is_reference {
-            found = walk(snapshot, found, rest, false);
+        if reference.is_none() {
+            found = walk(snapshot, found, rest, None);
         }
     }
     found

@@ -90,8 +90,7 @@ pub(crate) fn schema(resource: &ResourceType, side: Side, facts: &Facts) -> Valu
 /// Read-only fields that follow from the kind and not from its definition.
 fn server_made(resource: &ResourceType) -> Vec<(&'static str, Value)> {
     let text = || json!({"type": "string", "readOnly": true});
-    let key_is_number = matches!(resource.backing, weir_core::Backing::Table(def) if def.pk_is_int);
-    let key = if key_is_number {
+    let key = if resource.key_is_number() {
         json!({"type": "integer", "readOnly": true})
     } else {
         json!({"type": "string", "format": "uuid", "readOnly": true})
@@ -106,7 +105,7 @@ fn server_made(resource: &ResourceType) -> Vec<(&'static str, Value)> {
             json!({"type": "array", "items": {"$ref": "#/components/schemas/FlowSet"}, "readOnly": true}),
         )),
         Some(Family::Policy) => made.push(("bound_to", json!({"type": "integer", "readOnly": true}))),
-        Some(Family::Source | Family::PropertyMapping | Family::Connector) | None => {}
+        Some(Family::Source | Family::PropertyMapping | Family::Connector | Family::Provider) | None => {}
     }
     made
 }
@@ -176,8 +175,10 @@ fn of_kind(kind: &Kind, is_reference: bool, side: Side, facts: &Facts, known: Op
                 set("pattern", pattern.clone().into());
             }
             // The rest are words of our own (expression, duration) that other tools would not understand.
-            if let Some(format @ ("email" | "uri")) = format.as_deref() {
-                set("format", format.into());
+            match format.as_deref() {
+                Some(format @ ("email" | "uri")) => set("format", format.into()),
+                Some("launch_url") => set("format", "uri".into()),
+                _ => {}
             }
         }
         Kind::Uuid => {

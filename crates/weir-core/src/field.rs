@@ -1,5 +1,6 @@
 //! The field table of a resource, read once from the derived schema.
 
+use crate::resource::numbered_key;
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::Value;
 
@@ -40,6 +41,20 @@ pub struct Reference {
     pub model: String,
     /// Deletion rule.
     pub on_delete: OnDelete,
+    /// The target is a document known by a number.
+    pub is_numbered: bool,
+}
+
+impl Reference {
+    /// The key of the target that a value names, as documents are indexed by it.
+    pub fn target(&self, value: &Value) -> Option<String> {
+        match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) if self.is_numbered => Some(numbered_key(number.as_i64()?)?.to_string()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
 }
 
 /// The type of a value on the wire.
@@ -120,8 +135,11 @@ impl Field {
         let kind = kind_of(&schema);
         let target =
             text("x-ref").or_else(|| schema.get("items").and_then(|i| i.get("x-ref")?.as_str().map(str::to_owned)));
+        let is_numbered =
+            flag("x-numbered") || schema.get("items").and_then(|i| i.get("x-numbered")) == Some(&Value::Bool(true));
         let reference = target.map(|model| Reference {
             model,
+            is_numbered,
             on_delete: match text("x-on-delete").as_deref() {
                 Some("cascade") => OnDelete::Cascade,
                 Some("set_null") => OnDelete::SetNull,

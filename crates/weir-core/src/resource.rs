@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{any::Any, collections::BTreeMap, sync::Arc};
+use uuid::Uuid;
 
 /// Kinds that share a base: `…/all/`, `…/types/`, common read-only fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,11 +25,14 @@ pub enum Family {
     PropertyMapping,
     /// Systems that know the devices people work on.
     Connector,
+    /// What gives an application its users: a protocol it speaks, or a copy that is kept for it.
+    Provider,
 }
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 5] = [Self::Stage, Self::Policy, Self::Source, Self::PropertyMapping, Self::Connector];
+    pub const ALL: [Self; 6] =
+        [Self::Stage, Self::Policy, Self::Source, Self::PropertyMapping, Self::Connector, Self::Provider];
 
     /// The base model by which references name the whole family.
     pub const fn model(self) -> &'static str {
@@ -38,6 +42,7 @@ impl Family {
             Self::Source => "authentik_core.source",
             Self::PropertyMapping => "authentik_core.propertymapping",
             Self::Connector => "authentik_endpoints.connector",
+            Self::Provider => "authentik_core.provider",
         }
     }
 
@@ -49,6 +54,7 @@ impl Family {
             Self::Source => "sources/all",
             Self::PropertyMapping => "propertymappings/all",
             Self::Connector => "endpoints/connectors",
+            Self::Provider => "providers/all",
         }
     }
 
@@ -56,9 +62,33 @@ impl Family {
     pub const fn unique(self) -> &'static str {
         match self {
             Self::Source => "slug",
-            Self::Stage | Self::Policy | Self::PropertyMapping | Self::Connector => "name",
+            Self::Stage | Self::Policy | Self::PropertyMapping | Self::Connector | Self::Provider => "name",
         }
     }
+}
+
+impl Family {
+    /// Whether objects are known by numbers outside: documents whose key is [`numbered_key`] of the number.
+    pub const fn is_numbered(self) -> bool {
+        matches!(self, Self::Provider)
+    }
+}
+
+/// Where keys made of numbers begin. Far from any key that is drawn at random: version 8.
+const NUMBERED: u128 = 0x7765_6972_6e75_8d62_8000_0000_0000_0000;
+/// Bits of a key that hold the number.
+const NUMBER_BITS: u32 = 48;
+
+/// The key under which a document with a number is kept; none for numbers that cannot be.
+pub fn numbered_key(number: i64) -> Option<Uuid> {
+    let number = u128::try_from(number).ok().filter(|n| *n > 0 && *n < 1 << NUMBER_BITS)?;
+    Some(Uuid::from_u128(NUMBERED | number))
+}
+
+/// The number of a document; none for other keys.
+pub fn number_of(key: Uuid) -> Option<i64> {
+    let key = key.as_u128();
+    (key >> NUMBER_BITS == NUMBERED >> NUMBER_BITS).then(|| i64::try_from(key & ((1 << NUMBER_BITS) - 1)).ok())?
 }
 
 /// Which of the seven operations exist.
@@ -206,7 +236,7 @@ where
     T: UuidKeyed,
 {
     const MODEL: &'static str = <T as Resource>::MODEL;
-    type Pk = uuid::Uuid;
+    type Pk = Uuid;
 }
 
 /// Marks resources whose primary key is a UUID, which makes them targets of `Ref`.
@@ -315,6 +345,37 @@ impl ResourceType {
             Backing::Document => Backing::Document,
         };
         Self { path: view.path, reach: view.reach, operations: view.operations, backing, views: &[], ..self.clone() }
+    }
+
+    /// Whether objects are documents known by numbers.
+    pub fn is_numbered(&self) -> bool {
+        self.family.is_some_and(Family::is_numbered)
+    }
+
+    /// Whether the key is a number in answers and addresses.
+    pub fn key_is_number(&self) -> bool {
+        self.is_numbered() || matches!(self.backing, Backing::Table(def) if def.pk_is_int)
+    }
+
+    /// The key of a document as it stands in answers and addresses.
+    pub fn shown_key(&self, key: Uuid) -> String {
+        match number_of(key).filter(|_| self.is_numbered()) {
+            Some(number) => number.to_string(),
+            None => key.to_string(),
+        }
+    }
+
+    /// The key of a document from how it stands in answers and addresses; none when it can be none.
+    pub fn document_key(&self, shown: &str) -> Option<Uuid> {
+        if self.is_numbered() { numbered_key(shown.parse().ok()?) } else { Uuid::parse_str(shown).ok() }
+    }
+
+    /// The key by which documents refer to an object: that of [`crate::field::Reference::target`].
+    pub fn index_key(&self, shown: &str) -> String {
+        match self.document_key(shown).filter(|_| self.is_numbered()) {
+            Some(key) => key.to_string(),
+            None => shown.to_owned(),
+        }
     }
 
     /// The part of the model before the dot.

@@ -11,6 +11,8 @@ use uuid::Uuid;
 pub trait RefTarget: 'static {
     /// `app_label.model` of one kind, or the name of a family (`authentik_flows.stage`).
     const MODEL: &'static str;
+    /// Objects are documents known by numbers ([`crate::resource::Family::is_numbered`]).
+    const NUMBERED: bool = false;
     /// The type of its primary key.
     type Pk: Clone
         + fmt::Debug
@@ -80,6 +82,9 @@ impl<T: RefTarget> JsonSchema for Ref<T> {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = T::Pk::json_schema(generator);
         schema.insert("x-ref".to_owned(), T::MODEL.into());
+        if T::NUMBERED {
+            schema.insert("x-numbered".to_owned(), true.into());
+        }
         schema
     }
 }

@@ -241,6 +241,9 @@ fn check_text(
         Some("uri") if !(text.starts_with("http://") || text.starts_with("https://")) => {
             refuse("Enter a valid URL.", "invalid")
         }
+        Some("launch_url") if !["http://", "https://", "blank://"].iter().any(|start| text.starts_with(start)) => {
+            refuse("Enter a valid URL.", "invalid")
+        }
         Some("duration") => match duration::parse(&text) {
             Ok(_) => Ok(Value::String(text)),
             Err(sentence) => Err((sentence, "invalid")),

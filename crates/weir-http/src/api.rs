@@ -54,9 +54,10 @@ pub enum Access {
 
 /// An operation that is served.
 pub struct Route {
-    id: &'static str,
+    pub(crate) id: &'static str,
     access: Access,
     handler: Handler,
+    pub(crate) replaces: bool,
 }
 
 impl Route {
@@ -66,7 +67,13 @@ impl Route {
         F: Fn(Call) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Reply, ApiError>> + Send + 'static,
     {
-        Self { id, access, handler: Arc::new(move |call| Box::pin(handler(call))) }
+        Self { id, access, handler: Arc::new(move |call| Box::pin(handler(call))), replaces: false }
+    }
+
+    /// The same, in place of the generic operation that the kind's definition gives.
+    #[must_use]
+    pub fn instead_of_generic(self) -> Self {
+        Self { replaces: true, ..self }
     }
 }
 

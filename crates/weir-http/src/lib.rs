@@ -38,6 +38,7 @@ pub use caller::{Caller, Via};
 pub use config::HttpConfig;
 pub use reply::Reply;
 pub use request::Incoming;
+pub use rest::show;
 pub use routes::{
     events::{hooks, resources},
     families::keep_shared,

@@ -213,6 +213,8 @@ impl AppState {
             csrf: SigningKey::derive(secret, "csrf token"),
         };
         let mut all = routes::all(&parts.site.registry)?;
+        let replaced: Vec<&str> = parts.routes.iter().filter(|route| route.replaces).map(|route| route.id).collect();
+        all.retain(|route| !replaced.contains(&route.id));
         all.extend(parts.routes);
         Ok(Arc::new(Self {
             api: Api::new(all)?,

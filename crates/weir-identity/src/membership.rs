@@ -2,7 +2,7 @@
 
 use crate::{Reader, attributes, reader::marks};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 use weir_core::Map;
 use weir_store::{Row, StoreError, Val};
@@ -59,6 +59,25 @@ async fn groups(mut reader: impl Reader, sql: &str, vals: &[Val]) -> Result<Vec<
 pub async fn groups_of(reader: impl Reader, user_id: i64) -> Result<Vec<GroupRow>, StoreError> {
     let sql = format!("{UP} SELECT g.* FROM identity_group g JOIN up ON up.id = g.id ORDER BY g.name");
     groups(reader, &sql, &[user_id.into()]).await
+}
+
+/// The groups of each of these users, with all their ancestors; users without any are left out.
+pub async fn groups_of_many(mut reader: impl Reader, ids: &[i64]) -> Result<BTreeMap<i64, BTreeSet<Uuid>>, StoreError> {
+    let mut found: BTreeMap<i64, BTreeSet<Uuid>> = BTreeMap::new();
+    for part in ids.chunks(500) {
+        let sql = format!(
+            "WITH RECURSIVE up(user_id, id) AS (\
+             SELECT user_id, group_id FROM identity_membership WHERE user_id IN ({}) \
+             UNION SELECT up.user_id, p.parent_id FROM identity_group_parent p JOIN up ON p.group_id = up.id) \
+             SELECT user_id, id FROM up",
+            marks(1, part.len())
+        );
+        let vals: Vec<Val> = part.iter().map(|id| Val::from(*id)).collect();
+        for row in reader.read(&sql, &vals).await? {
+            found.entry(row.int("user_id")?).or_default().insert(row.uuid("id")?);
+        }
+    }
+    Ok(found)
 }
 
 /// The groups the user is a member of directly, by name.

@@ -74,6 +74,20 @@ impl Engine {
         cx: &mut PolicyCx<'_>,
         request: &mut PolicyRequest<'_>,
     ) -> anyhow::Result<EngineResult> {
+        self.evaluate_knowing(cx, request, None).await
+    }
+
+    /// The same, for callers that ask many targets or users and have read the user's groups, with their ancestors,
+    /// already.
+    ///
+    /// # Errors
+    /// As [`Engine::evaluate`].
+    pub async fn evaluate_knowing(
+        &self,
+        cx: &mut PolicyCx<'_>,
+        request: &mut PolicyRequest<'_>,
+        groups: Option<&BTreeSet<Uuid>>,
+    ) -> anyhow::Result<EngineResult> {
         let snapshot = Arc::clone(cx.snapshot);
         let mut bindings = snapshot.referring_by::<PolicyBinding>(self.target, "target");
         bindings.retain(|(_, b)| b.enabled);
@@ -84,7 +98,7 @@ impl Engine {
             if binding.policy.is_some() { dynamic.push((id, binding)) } else { fixed.push(binding) }
         }
         if !fixed.is_empty() {
-            asked.push(self.ask_static(cx, request, &fixed).await?);
+            asked.push(self.ask_static(cx, request, &fixed, groups).await?);
         }
         for (id, binding) in dynamic {
             asked.push(ask(cx, request, id, &binding).await?);
@@ -104,15 +118,17 @@ impl Engine {
         cx: &mut PolicyCx<'_>,
         request: &PolicyRequest<'_>,
         bindings: &[Arc<PolicyBinding>],
+        known: Option<&BTreeSet<Uuid>>,
     ) -> anyhow::Result<Asked> {
         let started = std::time::Instant::now();
         let mut matching = 0;
         // An anonymous visitor matches none, negated ones included.
         if let Some(user) = request.user {
-            let groups: BTreeSet<Uuid> = match bindings.iter().any(|b| b.group.is_some()) {
-                true => membership::groups_of(&mut *cx.tx, user.id).await?.into_iter().map(|g| g.id).collect(),
-                false => BTreeSet::new(),
-            };
+            let mut read = BTreeSet::new();
+            if known.is_none() && bindings.iter().any(|b| b.group.is_some()) {
+                read.extend(membership::groups_of(&mut *cx.tx, user.id).await?.into_iter().map(|g| g.id));
+            }
+            let groups = known.unwrap_or(&read);
             let matches = |binding: &PolicyBinding| match (&binding.group, &binding.user) {
                 (Some(group), _) => groups.contains(group.pk()),
                 (None, Some(other)) => *other.pk() == user.id,

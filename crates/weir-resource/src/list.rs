@@ -373,11 +373,11 @@ fn list_documents(
                 .filter(|o| match visible {
                     Visible::All => true,
                     Visible::Some { owner, keys } => {
-                        keys.contains(&o.id.to_string())
+                        keys.contains(&o.pk())
                             || kind.owner.is_some_and(|f| o.doc.get(f).and_then(Value::as_i64) == Some(*owner))
                     }
                 })
-                .filter(|o| by_key.is_none_or(|key| o.id.to_string() == key.to_lowercase()))
+                .filter(|o| by_key.is_none_or(|key| o.pk() == key.to_lowercase()))
                 .filter(|o| passes(&filters, &o.doc))
                 .filter(|o| own.iter().all(|keep| keep.keeps(&o.doc)))
                 .filter(|o| found_by(kind, &words, &o.doc))

@@ -76,7 +76,9 @@ fn plain(cx: &Presenting<'_>, row: &Stored) -> Map {
                 cx.snapshot.referring(&row.pk).filter(|(_, f)| ["policy", "validation_policies"].contains(f)).count();
             answer.insert("bound_to".to_owned(), bound.into());
         }
-        Some(Family::Source | Family::PropertyMapping | Family::Connector) => family_fields(&mut answer, kind),
+        Some(Family::Source | Family::PropertyMapping | Family::Connector | Family::Provider) => {
+            family_fields(&mut answer, kind);
+        }
         None => {}
     }
     answer
@@ -153,6 +155,14 @@ pub struct AnyConnector;
 impl weir_core::types::RefTarget for AnyConnector {
     const MODEL: &'static str = Family::Connector.model();
     type Pk = Uuid;
+}
+
+/// Any provider, as target of a reference.
+pub struct AnyProvider;
+impl weir_core::types::RefTarget for AnyProvider {
+    const MODEL: &'static str = Family::Provider.model();
+    const NUMBERED: bool = true;
+    type Pk = i64;
 }
 
 /// Anything that policies can be bound to.

@@ -171,7 +171,7 @@ impl Site {
     pub async fn find_many(&self, kind: &'static ResourceType, pks: &[String]) -> Result<Vec<Stored>, ApiError> {
         let Backing::Table(def) = kind.backing else {
             let snapshot = self.snapshot();
-            let ids = pks.iter().filter_map(|pk| Uuid::parse_str(pk).ok());
+            let ids = pks.iter().filter_map(|pk| kind.document_key(pk));
             return Ok(ids.filter_map(|id| snapshot.find_kind(kind.model, id).map(|o| Stored::of(o))).collect());
         };
         let mut found = Vec::with_capacity(pks.len());

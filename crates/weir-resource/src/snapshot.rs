@@ -43,6 +43,11 @@ impl Object {
         Ok(Self { id, kind, doc, typed, created, changed })
     }
 
+    /// The key as it stands in answers and addresses.
+    pub fn pk(&self) -> String {
+        self.kind.shown_key(self.id)
+    }
+
     /// A text field, empty when absent.
     pub fn text(&self, field: &str) -> &str {
         self.doc.get(field).and_then(Value::as_str).unwrap_or_default()
@@ -59,12 +64,10 @@ impl Object {
     /// The keys this document refers to, with the field.
     pub fn references(&self) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
-        for field in self.kind.fields.iter().filter(|f| f.reference.is_some()) {
-            let mut push = |value: &Value| match value {
-                Value::String(text) => found.push((field.name.as_str(), text.clone())),
-                Value::Number(number) => found.push((field.name.as_str(), number.to_string())),
-                _ => {}
-            };
+        for field in &self.kind.fields {
+            let Some(reference) = &field.reference else { continue };
+            let mut push =
+                |value: &Value| found.extend(reference.target(value).map(|target| (field.name.as_str(), target)));
             match self.doc.get(&field.name) {
                 Some(Value::Array(items)) => items.iter().for_each(&mut push),
                 Some(value) => push(value),

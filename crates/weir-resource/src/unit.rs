@@ -7,7 +7,6 @@ use crate::{Object, Settings, Site, Snapshot, TableRow, secret_parts, store, tab
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::OwnedMutexGuard;
-use uuid::Uuid;
 use weir_core::{
     ApiError, Backing, FieldErrors, Map, OnDelete, ResourceType, TableDef,
     validate::{self, Mode},
@@ -47,15 +46,15 @@ pub struct Stored {
 impl Stored {
     /// The document of a snapshot object.
     pub fn of(object: &Object) -> Self {
-        Self { kind: object.kind, pk: object.id.to_string(), doc: object.doc.clone() }
+        Self { kind: object.kind, pk: object.pk(), doc: object.doc.clone() }
     }
 
     /// The key as it stands in answers.
     pub fn pk_value(&self) -> Value {
-        match self.kind.backing {
-            Backing::Table(def) if def.pk_is_int => self.pk.parse::<i64>().map_or(Value::Null, Value::from),
-            _ => Value::from(self.pk.clone()),
+        if self.kind.key_is_number() {
+            return self.pk.parse::<i64>().map_or(Value::Null, Value::from);
         }
+        Value::from(self.pk.clone())
     }
 
     /// The key as a number; 0 when it is none.
@@ -158,7 +157,7 @@ impl<'a> Unit<'a> {
     pub async fn find(&mut self, kind: &'static ResourceType, pk: &str) -> Result<Option<Stored>, ApiError> {
         match kind.backing {
             Backing::Document => {
-                let Ok(id) = Uuid::parse_str(pk) else { return Ok(None) };
+                let Some(id) = kind.document_key(pk) else { return Ok(None) };
                 Ok(self.snapshot.find_kind(kind.model, id).map(|o| Stored::of(o)))
             }
             Backing::Table(def) => Ok(self.find_row(kind, def.pk, pk).await?.map(|r| r.stored)),
@@ -388,13 +387,13 @@ impl<'a> Unit<'a> {
                 hooks.deleting(self, &old).await?;
             }
             let referring: Vec<(Arc<Object>, &'static str)> =
-                self.snapshot.referring(&pk).map(|(o, f)| (Arc::clone(o), f)).collect();
+                self.snapshot.referring(&kind.index_key(&pk)).map(|(o, f)| (Arc::clone(o), f)).collect();
             for (object, field) in referring {
                 let reference = object.kind.find_field(field).and_then(|f| f.reference.as_ref());
                 // Keys that are numbers mean another object in each kind.
                 let rule = reference.filter(|r| kind.answers_to(&r.model)).map(|r| r.on_delete);
                 match rule {
-                    Some(OnDelete::Cascade) => pending.push((object.kind, object.id.to_string())),
+                    Some(OnDelete::Cascade) => pending.push((object.kind, object.pk())),
                     Some(rule) => self.forget(&object, field, &pk, rule).await?,
                     None => {}
                 }
@@ -426,17 +425,16 @@ impl<'a> Unit<'a> {
     async fn remove(&mut self, old: &Stored) -> Result<(), ApiError> {
         match old.kind.backing {
             Backing::Document => {
+                let id = old.kind.document_key(&old.pk).ok_or_else(ApiError::not_found)?;
                 for sql in [
                     "DELETE FROM object_ref WHERE from_id = $1",
                     "DELETE FROM object_unique WHERE id = $1",
                     "DELETE FROM object WHERE id = $1",
                 ] {
-                    self.tx.write(sql, &[old.pk.clone().into()]).await.map_err(store)?;
+                    self.tx.write(sql, &[id.to_string().into()]).await.map_err(store)?;
                 }
-                self.revise(old.kind, &old.pk, "delete", Some(old)).await?;
-                if let Ok(id) = Uuid::parse_str(&old.pk) {
-                    Arc::make_mut(&mut self.snapshot).remove(id);
-                }
+                self.revise(old.kind, &id.to_string(), "delete", Some(old)).await?;
+                Arc::make_mut(&mut self.snapshot).remove(id);
             }
             Backing::Table(def) => {
                 let sql = format!("DELETE FROM {} WHERE {} = $1", def.table, def.pk);

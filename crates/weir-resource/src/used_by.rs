@@ -22,7 +22,7 @@ pub struct UsedBy {
 /// The caller drops those that may not be seen.
 pub fn used_by(snapshot: &Snapshot, target: &Stored) -> Vec<UsedBy> {
     let mut found: Vec<UsedBy> = snapshot
-        .referring(&target.pk)
+        .referring(&target.kind.index_key(&target.pk))
         .filter_map(|(object, field)| {
             let reference = object.kind.find_field(field)?.reference.as_ref()?;
             // Keys that are numbers mean another object in each kind.
@@ -30,7 +30,7 @@ pub fn used_by(snapshot: &Snapshot, target: &Stored) -> Vec<UsedBy> {
             Some(UsedBy {
                 app: object.kind.app_label(),
                 model_name: object.kind.model_name(),
-                pk: object.id.to_string(),
+                pk: object.pk(),
                 name: object.name(),
                 action: reference.on_delete.used_by_action(),
             })

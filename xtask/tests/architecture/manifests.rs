@@ -25,9 +25,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("weir-flow", &["weir-policy"]),
     ("weir-stages", &["weir-http", "weir-crypto", "weir-webauthn"]),
     ("weir-sources", &["weir-http"]),
+    ("weir-applications", &["weir-http"]),
     ("weir-blueprints", &["weir-flow"]),
     ("weir-http", &["weir-flow", "weir-pki", "weir-contract", "weir-pages", "weir-blueprints"]),
-    ("weir", &["weir-http", "weir-sources", "weir-stages", "weir-expression-worker"]),
+    ("weir", &["weir-applications", "weir-http", "weir-sources", "weir-stages", "weir-expression-worker"]),
     ("weir-testkit", &["weir"]),
     ("xtask", &["weir-crypto"]),
 ];

@@ -69,7 +69,10 @@ pub(crate) async fn load(call: &Call, unit: &mut Unit<'_>, kind: &'static Resour
 }
 
 /// Answers for objects.
-pub(crate) async fn show(call: &Call, unit: &Unit<'_>, rows: &[Stored]) -> Result<Vec<Map>, ApiError> {
+///
+/// # Errors
+/// Those of the kinds' hooks.
+pub async fn show(call: &Call, unit: &Unit<'_>, rows: &[Stored]) -> Result<Vec<Map>, ApiError> {
     let base_url = call.request.base_url();
     let cx: Presenting<'_> = call.presenting(&unit.snapshot, &base_url);
     present(&cx, rows).await

@@ -1,4 +1,4 @@
-//! `stages/all/`, `policies/all/`, `sources/all/`, `propertymappings/all/`: all kinds of a family in one list.
+//! `stages/all/`, `policies/all/`, `sources/all/`, `propertymappings/all/`, `providers/all/`: all kinds of a family in one list.
 
 use crate::{
     Access, Call, Reply, Route, call,
@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc};
 use weir_core::{ApiError, Family, Map, ResourceType, validate};
 use weir_identity::{User, accounts, kind};
-use weir_resource::{Stored, Unit, Visible, store};
+use weir_resource::{Object, Stored, Unit, Visible, store};
 
 const STAGE: &str = Family::Stage.model();
 const POLICY: &str = Family::Policy.model();
 const SOURCE: &str = Family::Source.model();
 const MAPPING: &str = Family::PropertyMapping.model();
 const CONNECTOR: &str = Family::Connector.model();
+const PROVIDER: &str = Family::Provider.model();
 
 /// Fields of the contract's `Stage`.
 const STAGE_FIELDS: [&str; 7] =
@@ -63,6 +64,24 @@ const MAPPING_FIELDS: [&str; 8] =
 const CONNECTOR_FIELDS: [&str; 7] =
     ["connector_uuid", "name", "enabled", "component", "verbose_name", "verbose_name_plural", "meta_model_name"];
 
+/// Fields of the contract's `Provider`.
+const PROVIDER_FIELDS: [&str; 14] = [
+    "pk",
+    "name",
+    "authentication_flow",
+    "authorization_flow",
+    "invalidation_flow",
+    "property_mappings",
+    "component",
+    "assigned_application_slug",
+    "assigned_application_name",
+    "assigned_backchannel_application_slug",
+    "assigned_backchannel_application_name",
+    "verbose_name",
+    "verbose_name_plural",
+    "meta_model_name",
+];
+
 /// Kinds that can be made but are not offered: they only help in tests.
 const NOT_OFFERED: [&str; 2] = ["authentik_stages_dummy.dummystage", "authentik_policies_dummy.dummypolicy"];
 
@@ -89,6 +108,7 @@ const USER_SETTINGS: [(&str, &str, bool); 8] = [
 pub(super) fn routes() -> Vec<Route> {
     let (stage, policy) = (Access::Seen { model: STAGE }, Access::Seen { model: POLICY });
     let connector = Access::Seen { model: CONNECTOR };
+    let provider = Access::Seen { model: PROVIDER };
     let (source, mapping) = (Access::Seen { model: SOURCE }, Access::Seen { model: MAPPING });
     vec![
         Route::new("stages_all_list", Access::ByKind, |call| list(call, Family::Stage)),
@@ -117,6 +137,11 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new("endpoints_connectors_destroy", connector, destroy),
         Route::new("endpoints_connectors_used_by_list", connector, used_by),
         Route::new("endpoints_connectors_types_list", Access::SignedIn, |call| types(call, Family::Connector)),
+        Route::new("providers_all_list", Access::ByKind, |call| list(call, Family::Provider)),
+        Route::new("providers_all_retrieve", provider, retrieve),
+        Route::new("providers_all_destroy", provider, destroy),
+        Route::new("providers_all_used_by_list", provider, used_by),
+        Route::new("providers_all_types_list", Access::SignedIn, |call| types(call, Family::Provider)),
         Route::new("policies_all_test_create", policy, test),
         Route::new(
             "policies_all_cache_info_retrieve",
@@ -139,7 +164,7 @@ fn visible(call: &Call, unit: &Unit<'_>, kinds: &[&'static ResourceType]) -> Res
         match call.visible(kind)? {
             Some(Visible::All) => {
                 any = true;
-                seen.extend(unit.snapshot.of_model(kind.model).map(|o| o.id.to_string()));
+                seen.extend(unit.snapshot.of_model(kind.model).map(|o| o.pk()));
             }
             Some(Visible::Some { keys, .. }) => {
                 (any, all) = (true, false);
@@ -164,7 +189,8 @@ async fn list(call: Call, family: Family) -> Result<Reply, ApiError> {
     Ok(Reply::ok(&page.body(shown)))
 }
 
-/// The filters `bindings__isnull` and `promptstage__isnull`: policies that nothing of the kind refers to.
+/// Filters by what refers to an object: policies nobody uses (`bindings__isnull`, `promptstage__isnull`), providers
+/// without application, and providers of the other channel.
 fn narrow(
     call: &Call,
     unit: &Unit<'_>,
@@ -172,10 +198,22 @@ fn narrow(
     visible: Visible,
 ) -> Result<Visible, ApiError> {
     let mut wanted: Option<BTreeSet<String>> = None;
-    for (parameter, field) in [("bindings__isnull", "policy"), ("promptstage__isnull", "validation_policies")] {
-        let Some(is_null) = call.flag(parameter)? else { continue };
-        let ids = kinds.iter().flat_map(|k| unit.snapshot.of_model(k.model)).map(|o| o.id.to_string());
-        let fitting = ids.filter(|id| unit.snapshot.referring(id).any(|(_, f)| f == field) != is_null).collect();
+    let is_provider = kinds.iter().any(|kind| kind.family == Some(Family::Provider));
+    for parameter in ["bindings__isnull", "promptstage__isnull", "application__isnull", "backchannel"] {
+        let Some(value) = call.flag(parameter)? else { continue };
+        let refers =
+            |object: &Object, field: &str| unit.snapshot.referring(&object.id.to_string()).any(|(_, by)| by == field);
+        let fits = |object: &Object| match parameter {
+            "bindings__isnull" => refers(object, "policy") != value,
+            "promptstage__isnull" => refers(object, "validation_policies") != value,
+            "application__isnull" => (refers(object, "provider") || refers(object, "backchannel_providers")) != value,
+            _ => (object.kind.find_field("authorization_flow").is_none()) == value,
+        };
+        if is_provider != matches!(parameter, "application__isnull" | "backchannel") {
+            continue;
+        }
+        let objects = kinds.iter().flat_map(|k| unit.snapshot.of_model(k.model));
+        let fitting = objects.filter(|object| fits(object)).map(|object| object.pk()).collect();
         wanted = Some(match wanted {
             Some(before) => before.intersection(&fitting).cloned().collect(),
             None => fitting,
@@ -203,7 +241,14 @@ pub fn keep_shared(answer: &mut Map, family: Family) {
         Family::Source => &SOURCE_FIELDS,
         Family::PropertyMapping => &MAPPING_FIELDS,
         Family::Connector => &CONNECTOR_FIELDS,
+        Family::Provider => &PROVIDER_FIELDS,
     };
+    if family == Family::Provider {
+        // What a kind does not have is null where all kinds are shown alike.
+        for field in PROVIDER_FIELDS.into_iter().filter(|field| *field != "property_mappings") {
+            answer.entry(field).or_insert(Value::Null);
+        }
+    }
     answer.retain(|field, _| fields.contains(&field.as_str()));
 }
 

@@ -61,6 +61,7 @@ async fn every_operation_refuses_a_user_without_rights_or_is_known_to_be_open() 
         "events_events_actions_list",
         "policies_all_types_list",
         "propertymappings_all_types_list",
+        "providers_all_types_list",
         "sources_all_types_list",
         "stages_all_types_list",
         "stages_all_user_settings_list",
@@ -183,6 +184,7 @@ fn every_definition_agrees_with_the_contract() {
     all.extend(weir_flow::resources::resources());
     all.extend(weir_stages::resources());
     all.extend(weir_sources::resources());
+    all.extend(weir_applications::resources());
     all.extend(crate::resources());
     all.push(ResourceType::of::<weir_blueprints::instances::BlueprintInstance>());
     let registry = Registry::new(all);

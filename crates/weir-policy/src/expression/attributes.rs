@@ -16,7 +16,7 @@ use super::{
 use serde_json::Value as Json;
 use std::sync::Arc;
 use uuid::Uuid;
-use weir_core::{Backing, Map};
+use weir_core::{Backing, Map, Reference};
 use weir_expression::{Call, Object, Raise, Value};
 use weir_identity::{Account, Brand, accounts, avatar, membership};
 use weir_store::Val;
@@ -161,7 +161,9 @@ async fn document(desk: &mut Desk<'_, '_, '_>, key: &str, name: &str) -> Result<
         "pbm_uuid" | "policybindingmodel_ptr_id" if document.kind.policy_target => {
             return Ok(weir_resource::policy_target_uuid(document.id).to_string().into());
         }
-        _ if name == document.kind.pk || name == document.kind.param => return Ok(document.id.to_string().into()),
+        _ if name == document.kind.pk || name == document.kind.param => {
+            return Ok(Value::from(weir_resource::Stored::of(&document).pk_value()));
+        }
         _ => {}
     }
     let (field, by_key) = match document.kind.find_field(name) {
@@ -173,29 +175,31 @@ async fn document(desk: &mut Desk<'_, '_, '_>, key: &str, name: &str) -> Result<
     if by_key {
         return Ok(json.into());
     }
-    let target = field.reference.as_ref().map(|r| r.model.clone()).unwrap_or_default();
+    let Some(reference) = &field.reference else { return Err(missing()) };
     match json {
         Json::Array(items) => {
             let mut found = Vec::with_capacity(items.len());
             for item in items {
-                found.push(referred(desk, &target, &item).await?);
+                found.push(referred(desk, reference, &item).await?);
             }
             Ok(Value::List(found))
         }
-        one => referred(desk, &target, &one).await,
+        one => referred(desk, reference, &one).await,
     }
 }
 
 /// The object that a reference leads to.
-async fn referred(desk: &mut Desk<'_, '_, '_>, model: &str, key: &Json) -> Result<Value, Raise> {
-    if let Some(id) = key.as_i64() {
+async fn referred(desk: &mut Desk<'_, '_, '_>, reference: &Reference, key: &Json) -> Result<Value, Raise> {
+    if !reference.is_numbered
+        && let Some(id) = key.as_i64()
+    {
         return user_object(desk, id).await;
     }
-    let Some(text) = key.as_str() else { return Ok(Value::None) };
-    if let Some(document) = Uuid::parse_str(text).ok().and_then(|id| desk.cx.snapshot.find(id)) {
+    let Some(text) = reference.target(key) else { return Ok(Value::None) };
+    if let Some(document) = Uuid::parse_str(&text).ok().and_then(|id| desk.cx.snapshot.find(id)) {
         return Ok(objects::of_document(document).into());
     }
-    let Some(table) = schema::find(model) else { return Ok(Value::None) };
+    let Some(table) = schema::find(&reference.model) else { return Ok(Value::None) };
     let query = Query::table(table).filter(Condition::Test("pk".to_owned(), text.into()));
     Ok(query.rows(&mut desk.asking(), 1).await?.pop().unwrap_or(Value::None))
 }

@@ -184,8 +184,9 @@ fn account(row: &Row) -> Result<Account, StoreError> {
 pub fn of_document(document: &weir_resource::Object) -> Object {
     let kind = document.kind;
     let id = document.id.to_string();
-    let mut object =
-        Object::new(kind.schema, format!("doc:{}:{id}", kind.model)).attr("pk", id).shown_as(document.name());
+    let mut object = Object::new(kind.schema, format!("doc:{}:{id}", kind.model))
+        .attr("pk", Value::from(weir_resource::Stored::of(document).pk_value()))
+        .shown_as(document.name());
     for field in kind.fields.iter().filter(|f| !f.write_only && f.reference.is_none()) {
         let value = document.doc.get(&field.name).cloned().unwrap_or(Json::Null);
         object.attrs.push((field.name.clone(), Value::from(value)));

@@ -53,12 +53,13 @@ impl Unit<'_> {
         };
         for value in values {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let found = Uuid::parse_str(&text).ok().and_then(|id| {
+            let key = reference.target(value).and_then(|key| Uuid::parse_str(&key).ok());
+            let found = key.and_then(|id| {
                 self.snapshot
                     .find(id)
                     .filter(|o| o.kind.answers_to(&reference.model))
                     .or_else(|| self.snapshot.policy_target(id).filter(|o| o.kind.answers_to(&reference.model)))
-                    .map(|o| Value::from(o.id.to_string()))
+                    .map(|o| if reference.is_numbered { value.clone() } else { Value::from(o.id.to_string()) })
             });
             match found.or_else(|| in_table.contains(&text).then(|| value.clone())) {
                 Some(found) if resolved.contains(&found) => {}

@@ -5,7 +5,10 @@ use crate::{Object, store};
 use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc};
 use uuid::Uuid;
-use weir_core::{ApiError, Map, ResourceType};
+use weir_core::{
+    ApiError, Family, Map, ResourceType,
+    resource::{number_of, numbered_key},
+};
 use weir_store::Val;
 
 impl Unit<'_> {
@@ -17,14 +20,18 @@ impl Unit<'_> {
         doc: Map,
     ) -> Result<Stored, ApiError> {
         let now = self.site.clock.now();
-        let id = match (old, pk) {
-            (Some(old), _) => old.pk.clone(),
-            (None, Some(pk)) => {
-                Uuid::parse_str(&pk).map_err(|_| ApiError::field(kind.pk, "Must be a valid UUID."))?.to_string()
+        let uuid = match (old.map(|old| &old.pk), &pk) {
+            (Some(pk), _) | (None, Some(pk)) => {
+                let text = if kind.is_numbered() { "A valid integer is required." } else { "Must be a valid UUID." };
+                kind.document_key(pk).ok_or_else(|| ApiError::field(kind.pk, text))?
             }
-            (None, None) => self.site.random.uuid().to_string(),
+            (None, None) if kind.is_numbered() => self.next_number(kind).await?,
+            (None, None) => self.site.random.uuid(),
         };
-        let uuid = Uuid::parse_str(&id).map_err(anyhow::Error::new)?;
+        if old.is_none() && pk.is_some() {
+            self.count_number(kind, uuid).await?;
+        }
+        let id = uuid.to_string();
         let created = self.snapshot.find(uuid).map_or(now, |o| o.created);
         let object = Object::new(kind, uuid, doc.clone(), created, now).map_err(anyhow::Error::new)?;
         let text = Value::Object(doc.clone());
@@ -42,7 +49,28 @@ impl Unit<'_> {
         self.write_indexes(&object).await?;
         self.revise(kind, &id, if old.is_some() { "update" } else { "create" }, old).await?;
         Arc::make_mut(&mut self.snapshot).put(Arc::new(object));
-        Ok(Stored { kind, pk: id, doc })
+        Ok(Stored { kind, pk: kind.shown_key(uuid), doc })
+    }
+
+    /// The key of a new document that is known by a number. Numbers are never given twice.
+    async fn next_number(&mut self, kind: &ResourceType) -> Result<Uuid, ApiError> {
+        let sql = "INSERT INTO object_number (family, last) VALUES ($1, 1) \
+                   ON CONFLICT (family) DO UPDATE SET last = object_number.last + 1 RETURNING last";
+        let family = kind.family.map_or(kind.model, Family::model);
+        let rows = self.tx.write_returning(sql, &[family.into()]).await.map_err(store)?;
+        let row = rows.first().ok_or_else(|| anyhow::anyhow!("an object got no number"))?;
+        let number = row.int("last").map_err(store)?;
+        Ok(numbered_key(number).ok_or_else(|| anyhow::anyhow!("no numbers are left"))?)
+    }
+
+    /// Leaves out a number that an import chose.
+    async fn count_number(&mut self, kind: &ResourceType, key: Uuid) -> Result<(), ApiError> {
+        let Some(number) = number_of(key).filter(|_| kind.is_numbered()) else { return Ok(()) };
+        let sql = "INSERT INTO object_number (family, last) VALUES ($1, $2) ON CONFLICT (family) DO UPDATE \
+                   SET last = CASE WHEN object_number.last < excluded.last THEN excluded.last ELSE object_number.last END";
+        let family = kind.family.map_or(kind.model, Family::model);
+        self.tx.write(sql, &[family.into(), number.into()]).await.map_err(store)?;
+        Ok(())
     }
 
     async fn write_indexes(&mut self, object: &Object) -> Result<(), ApiError> {

@@ -97,18 +97,11 @@ impl Stage for Consent {
             _ => None,
         };
         // The epoch is read in this transaction, so that a lockdown in between wins.
-        let sql = "INSERT INTO identity_consent (id, user_id, application_id, permissions, expiring, expires, security_epoch) \
-                   SELECT $1, id, $2, $3, $4, $5, security_epoch FROM identity_user WHERE id = $6 AND is_active \
+        let sql = "INSERT INTO identity_consent (user_id, application_id, permissions, expiring, expires, security_epoch) \
+                   SELECT id, $1, $2, $3, $4, security_epoch FROM identity_user WHERE id = $5 AND is_active \
                    ON CONFLICT (user_id, application_id) DO UPDATE SET permissions = excluded.permissions, \
                    expiring = excluded.expiring, expires = excluded.expires, security_epoch = excluded.security_epoch";
-        let vals = [
-            cx.app.site.random.uuid().into(),
-            application.into(),
-            ids.join(" ").into(),
-            expires.is_some().into(),
-            expires.into(),
-            user.id.into(),
-        ];
+        let vals = [application.into(), ids.join(" ").into(), expires.is_some().into(), expires.into(), user.id.into()];
         cx.unit.tx.write(sql, &vals).await?;
         Ok(Outcome::Next)
     }

@@ -96,6 +96,7 @@ impl Core {
             expressions: Some(Arc::clone(&expressions)),
         };
         weir_sources::hooks(&mut hooks, &sources);
+        weir_applications::hooks(&mut hooks);
         weir_mail::hooks(&mut hooks, &mail);
         weir_stages::hooks(&mut hooks);
         weir_stages::source::hooks(&mut hooks, &weir_sources::kinds());
@@ -143,6 +144,7 @@ fn registry() -> Registry {
     types.extend(weir_flow::resources::resources());
     types.extend(weir_stages::resources());
     types.extend(weir_sources::resources());
+    types.extend(weir_applications::resources());
     types.extend(weir_http::resources());
     types.push(ResourceType::of::<BlueprintInstance>());
     Registry::new(types)

@@ -9,6 +9,7 @@ use weir_http::{Route, flow};
 pub fn routes(engine: &Arc<App>) -> Vec<Route> {
     let mut routes = flow::routes(engine);
     routes.extend(weir_sources::routes(engine));
+    routes.extend(weir_applications::routes(engine));
     routes.extend(weir_stages::routes(engine));
     routes
 }

@@ -60,7 +60,7 @@ fn choices(object: &Object) -> String {
 
 fn field(object: &Object, name: &str) -> Option<Json> {
     if name == "pk" || name == object.kind.pk || name == object.kind.param {
-        return Some(Json::from(object.id.to_string()));
+        return Some(weir_resource::Stored::of(object).pk_value());
     }
     let name = name.strip_suffix("_id").filter(|n| object.kind.find_field(n).is_some()).unwrap_or(name);
     let field = object.kind.find_field(name).filter(|f| !f.write_only)?;
