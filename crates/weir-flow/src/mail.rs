@@ -4,7 +4,7 @@ use crate::App;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
-use weir_core::{ApiError, Map};
+use weir_core::{ApiError, Map, Random};
 use weir_identity::{Account, brand::Brand};
 use weir_mail::{Draft, Letterhead, Mailbox, TemplateError, locale_of, outbox};
 use weir_policy::RequestInfo;
@@ -113,8 +113,17 @@ impl LinkMail<'_> {
             origin.username.clone_from(&account.username);
         }
         let what = format!("Send {}", self.template);
-        let parcel = outbox::Parcel { stage: Some(self.stage), message, what, expires: self.expires };
+        let wait = moment(&*app.site.random);
+        let parcel = outbox::Parcel { stage: Some(self.stage), message, what, expires: self.expires, wait };
         outbox::post(&mut unit.tx, &*app.site.random, app.site.clock.now(), &origin, parcel).await?;
         Ok(())
     }
+}
+
+/// Half a second to one and a half. What the worker does with a mail depends on whether there is a recipient; delivered at
+/// once it would slow down the very browser that asked, and its time would tell who has an account.
+fn moment(random: &dyn Random) -> TimeDelta {
+    let mut bytes = [0; 2];
+    random.fill(&mut bytes);
+    TimeDelta::milliseconds(500 + i64::from(u16::from_le_bytes(bytes)) % 1000)
 }

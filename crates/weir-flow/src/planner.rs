@@ -132,7 +132,10 @@ impl Planner<'_> {
         let now = self.app.site.clock.now();
         let subject = match context.get(keys::PENDING_USER) {
             Some(PendingUser::Known(id)) => accounts::find(&mut cx.unit.tx, id).await.map_err(store)?,
-            Some(PendingUser::Claimed { .. }) => None,
+            Some(PendingUser::Claimed { .. }) => {
+                accounts::find_stand_in(&mut cx.unit.tx).await.map_err(store)?;
+                None
+            }
             None => cx.user.cloned(),
         };
         self.check_authentication(cx, &context).await?;

@@ -238,7 +238,10 @@ impl StageCx<'_> {
                 Some(account) => Person::Known(Box::new(account)),
                 None => Person::Anonymous,
             }),
-            Some(PendingUser::Claimed { identifier }) => Ok(Person::Claimed(identifier)),
+            Some(PendingUser::Claimed { identifier }) => {
+                accounts::find_stand_in(&mut self.unit.tx).await?;
+                Ok(Person::Claimed(identifier))
+            }
             None => Ok(Person::Anonymous),
         }
     }

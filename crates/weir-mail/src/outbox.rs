@@ -31,6 +31,8 @@ pub struct Parcel {
     pub what: String,
     /// When it is of no use any more.
     pub expires: DateTime<Utc>,
+    /// How long it lies before it is delivered.
+    pub wait: TimeDelta,
 }
 
 /// A posted mail.
@@ -78,6 +80,7 @@ pub async fn post(
     job.description = Some(parcel.what);
     job.max_retries = RETRIES;
     job.rel_obj = parcel.stage.map(|id| RelObj::new("authentik_flows", "stage", id.to_string()));
+    job.eta = Some(now + parcel.wait).filter(|_| !parcel.wait.is_zero());
     jobs::enqueue(tx, random.uuid(), now, &job).await?;
     Ok(id)
 }

@@ -57,7 +57,11 @@ impl Executor<'_> {
         }
         let subject: Option<Account> = match self.cx.context.get(keys::PENDING_USER) {
             Some(PendingUser::Known(id)) => accounts::find(&mut self.cx.unit.tx, id).await.map_err(store)?,
-            _ => None,
+            Some(PendingUser::Claimed { .. }) => {
+                accounts::find_stand_in(&mut self.cx.unit.tx).await.map_err(store)?;
+                None
+            }
+            None => None,
         };
         if let Some(subject) = subject {
             let origin = &mut self.cx.unit.actor.origin;

@@ -126,7 +126,8 @@ impl World {
         let origin =
             Origin { user: json!({"pk": 7, "username": "ann"}), username: "ann".to_owned(), ..Origin::system() };
         let what = "Send email/password_reset.html".to_owned();
-        let parcel = outbox::Parcel { stage, message, what, expires: now + TimeDelta::minutes(30) };
+        let parcel =
+            outbox::Parcel { stage, message, what, expires: now + TimeDelta::minutes(30), wait: TimeDelta::zero() };
         outbox::post(&mut tx, &SystemRandom, now, &origin, parcel).await.unwrap();
         tx.commit().await.unwrap();
     }

@@ -68,7 +68,7 @@ pub async fn send(desk: &mut Desk<'_, '_, '_>, call: &Call) -> Result<Value, Rai
     let now = site.clock.now();
     let mut origin = desk.request.http.origin(desk.request.user, json!({}));
     origin.http_request = Json::Null;
-    let parcel = outbox::Parcel { stage, message, what, expires: now + outbox::KEPT };
+    let parcel = outbox::Parcel { stage, message, what, expires: now + outbox::KEPT, wait: chrono::TimeDelta::zero() };
     let posted = if desk.cx.tx.is_writing() {
         // A second transaction would wait for this one.
         outbox::post(desk.cx.tx, &*site.random, now, &origin, parcel).await.map(drop)

@@ -133,7 +133,13 @@ async fn send(engine: &App, mut call: Call) -> Result<Reply, ApiError> {
             .map_err(|error| ApiError::field("template", format!("The mail cannot be written: {error}")))?;
         (message.cc, message.bcc) = (cc.clone(), bcc.clone());
         let end = (now + outbox::KEPT).min(expires.unwrap_or(chrono::DateTime::<chrono::Utc>::MAX_UTC));
-        let parcel = outbox::Parcel { stage: None, message, what: format!("Send {template}"), expires: end };
+        let parcel = outbox::Parcel {
+            stage: None,
+            message,
+            what: format!("Send {template}"),
+            expires: end,
+            wait: chrono::TimeDelta::zero(),
+        };
         outbox::post(&mut unit.tx, &*engine.site.random, now, &origin, parcel).await.map_err(store)?;
     }
     unit.commit().await?;
