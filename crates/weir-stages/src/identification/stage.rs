@@ -88,21 +88,19 @@ impl Identification {
         typed: &str,
         password: &str,
     ) -> Result<Outcome, Reject> {
-        let username = found.as_ref().map(|a| a.username.clone());
+        let identifier = found.as_ref().map_or(typed, |a| &a.username).to_owned();
         let proven = backends::authenticate(cx, &stage.backends, found, password).await?;
-        let identifier = username.clone().unwrap_or_else(|| typed.to_owned());
         // One write either way, so that both cost the same.
         let change = if proven.is_some() { 0 } else { -1 };
-        cx.effects.push(Effect::Reputation { identifier, change });
+        cx.effects.push(Effect::Reputation { identifier: identifier.clone(), change });
         if let Some(proven) = proven {
             cx.context.set(keys::PENDING_USER, &PendingUser::Known(proven.account.id));
             cx.context.set(keys::USER_BACKEND, &proven.backend.path().to_owned());
             return Ok(Outcome::Next);
         }
-        if let Some(username) = username {
-            let context = backends::failure(cx, &username);
-            cx.event(action::LOGIN_FAILED, context);
-        }
+        // Also for a name that nobody has, as the password stage does.
+        let context = backends::failure(cx, &identifier);
+        cx.event(action::LOGIN_FAILED, context);
         Err(refused())
     }
 
