@@ -340,6 +340,9 @@ for (const javaScriptEnabled of [true, false]) {
       await page.goto("/if/flow/enrollment-invitation/");
       await page.getByText("Invalid invite/invite not found").waitFor();
       await page.goto(`/if/flow/enrollment-invitation/?itoken=${invitation.pk}&next=%2Fif%2Fuser%2F`);
+      await page.getByText("Continue to accept this invitation.").waitFor();
+      await picture(page, `invitation-accept-${label}-javascript`);
+      await submit(page);
       assert.equal(await page.inputValue("[name=email]"), email);
       await picture(page, `invitation-${label}-javascript`);
       await page.fill("[name=username]", `guest-${label}`);

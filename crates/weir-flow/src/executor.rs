@@ -27,6 +27,8 @@ use weir_resource::{Actor, Site, Snapshot, Unit, store};
 pub enum Input {
     /// Show the current stage.
     View,
+    /// Show it as a page, as programs do too that look at the links in mails: nothing may be used up.
+    Look,
     /// An answer to it.
     Answer(Map),
 }
@@ -132,6 +134,7 @@ impl<'a> Executor<'a> {
             effects: Vec::new(),
             events: Vec::new(),
             notices: Vec::new(),
+            is_look: false,
         };
         Self { cx, state, receipt, outcome: None, used_token: None }
     }

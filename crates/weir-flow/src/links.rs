@@ -10,7 +10,7 @@ use crate::{
     receipt::Receipt,
 };
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -245,11 +245,12 @@ pub async fn mail_recovery_link(
     request: &RequestInfo,
     target: &Account,
     stage: Uuid,
-    expires: DateTime<Utc>,
+    life: TimeDelta,
 ) -> Result<(), ApiError> {
     let found = unit.snapshot.find(stage).map(|object| Value::Object(object.doc.clone()));
     let found = found.and_then(|doc| MailStage::deserialize(doc).ok());
     let Some(mail) = found else { return Err(ApiError::general("Email stage not found.")) };
+    let expires = app.site.clock.now() + life;
     let link = recovery_link(app, unit, request, target, expires, true).await?;
     let sent = LinkMail {
         stage,
@@ -258,7 +259,7 @@ pub async fn mail_recovery_link(
         reader: Reader { account: Some(target), name: &target.name, address: Some(&target.email) },
         url: app.flow_link(&unit.snapshot.settings, request, &link.slug, &link.query()),
         key: link.key,
-        lifetime: expires - app.site.clock.now(),
+        lifetime: life,
         expires,
     };
     match sent.post(app, unit, request).await {

@@ -199,6 +199,8 @@ pub struct StageCx<'a> {
     pub events: Vec<Event>,
     /// Messages for the person from policies that ran.
     pub notices: Vec<String>,
+    /// Whether the stage is only looked at ([`crate::executor::Input::Look`]).
+    pub is_look: bool,
 }
 
 impl StageCx<'_> {

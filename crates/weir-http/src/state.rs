@@ -3,7 +3,7 @@
 use crate::{Api, Call, HttpConfig, Reply, Route, flow::Turns, health::Metrics, openapi::Document, routes};
 use anyhow::Result;
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -28,7 +28,7 @@ pub trait FlowLinks: Send + Sync {
         expires: DateTime<Utc>,
     ) -> Result<String, ApiError>;
 
-    /// Sends a recovery link through an e-mail stage.
+    /// Sends a recovery link that works for this long through an e-mail stage.
     ///
     /// # Errors
     /// 400 when the stage is unknown or nothing can be sent.
@@ -38,7 +38,7 @@ pub trait FlowLinks: Send + Sync {
         request: &RequestInfo,
         user: &Account,
         stage: Uuid,
-        expires: DateTime<Utc>,
+        life: TimeDelta,
     ) -> Result<(), ApiError>;
 
     /// Changes to another account this browser is signed in to, or adds one (`action` `switch` or `add`).
@@ -112,7 +112,7 @@ impl FlowLinks for NotWired {
         _: &RequestInfo,
         _: &Account,
         _: Uuid,
-        _: DateTime<Utc>,
+        _: TimeDelta,
     ) -> Result<(), ApiError> {
         Err(ApiError::NotServed)
     }

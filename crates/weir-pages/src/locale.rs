@@ -1,5 +1,6 @@
 //! Languages: the embedded catalogues, which one a visitor gets, and looking texts up.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -96,8 +97,18 @@ impl Locale {
     }
 
     /// Translates a text that another part of the server wrote in English; unknown ones stay as they are.
-    pub fn server_text<'a>(&'a self, text: &'a str) -> &'a str {
-        self.server.get(text).map_or(text, String::as_str)
+    pub fn server_text<'a>(&'a self, text: &'a str) -> Cow<'a, str> {
+        if let Some(own) = self.server.get(text) {
+            return Cow::Borrowed(own);
+        }
+        self.counted(text).map_or(Cow::Borrowed(text), Cow::Owned)
+    }
+
+    /// The same for a text with one number, which the catalogue calls `{n}`.
+    fn counted(&self, text: &str) -> Option<String> {
+        let (before, from) = text.split_at_checked(text.find(|c: char| c.is_ascii_digit())?)?;
+        let (number, after) = from.split_at_checked(from.find(|c: char| !c.is_ascii_digit())?)?;
+        Some(self.server.get(&format!("{before}{{n}}{after}"))?.replace("{n}", number))
     }
 
     /// Translates an error; one that holds values falls back to a general sentence for its code.
@@ -149,10 +160,55 @@ mod tests {
         }
         let german = Locale::find("de").expect("German");
         for locale in Locale::all().iter().skip(1) {
-            for text in german.server.keys() {
+            for (text, code) in german.server.keys().zip(german.codes.keys().cycle()) {
                 assert!(locale.server.contains_key(text), "{} lacks {text:?}", locale.tag);
+                assert!(locale.codes.contains_key(code), "{} lacks {code:?}", locale.tag);
+            }
+            assert_eq!((locale.server.len(), locale.codes.len()), (german.server.len(), german.codes.len()));
+        }
+    }
+
+    /// What is in quotation marks on these lines is read by people.
+    #[test]
+    fn the_sentences_of_sources_and_pages_are_translated() {
+        let folder = format!("{}/..", env!("CARGO_MANIFEST_DIR"));
+        let mut found = 0;
+        for (path, marks) in [
+            ("weir-sources/src/say.rs", ""),
+            ("weir-flow/src/sources/resume.rs", "=> \""),
+            ("weir-flow/src/confirm.rs", "const "),
+            ("weir-http/src/flow/page.rs", "let text = "),
+            ("weir-stages/src/mtls/stage.rs", "const NO_"),
+            ("weir-stages/src/invitation/stage.rs", "let text = "),
+            ("weir-stages/src/invitation/challenge.rs", "let header_text = "),
+        ] {
+            let source = std::fs::read_to_string(format!("{folder}/{path}")).expect(path);
+            // A literal may stand on the line after its name.
+            let source = source.replace("=\n    \"", "= \"");
+            let lines = source.lines().filter(|line| !line.trim().starts_with("//") && line.contains(marks));
+            for text in lines.filter_map(|line| line.split('"').nth(1)).filter(|text| text.contains(' ')) {
+                found += 1;
+                for locale in Locale::all().iter().skip(1) {
+                    assert!(locale.server.contains_key(text), "{} lacks {text:?} of {path}", locale.tag);
+                }
             }
         }
+        assert!(found > 18, "the search found only {found} sentences");
+    }
+
+    #[test]
+    fn a_number_in_a_sentence_is_kept() {
+        let text = "Too many account verification attempts. Please try again after 14 minutes.";
+        let german = Locale::find("de").expect("German");
+        assert_eq!(
+            german.server_text(text),
+            "Es wurden zu viele Nachrichten angefordert. Bitte in 14 Min. erneut versuchen."
+        );
+        assert!(Locale::find("ar").expect("Arabic").server_text(text).contains("14"));
+        for text in [text, "Route 66", "7", ""] {
+            assert_eq!(Locale::english().server_text(text), text);
+        }
+        assert_eq!(german.server_text("Route 66"), "Route 66");
     }
 
     #[test]

@@ -154,16 +154,16 @@ impl Pages {
         let by_key = |key: &str| {
             (locale.text(&format!("{key}.title")).to_owned(), locale.text(&format!("{key}.text")).to_owned())
         };
+        let said =
+            |title: &str, text: &str| (locale.server_text(title).into_owned(), locale.server_text(text).into_owned());
         let (title, text) = match page.message {
             Message::Status(status) => by_key(&status_key(status)),
             Message::SetupPending => by_key("message.setup_pending"),
             Message::SetupLink => by_key("message.setup_link"),
             Message::InternalOnly => by_key("message.internal_only"),
             Message::FrameDone => by_key("message.frame_done"),
-            Message::FrameRefused(text) => {
-                (locale.server_text("Access denied").to_owned(), locale.server_text(text).to_owned())
-            }
-            Message::Own { title, text } => (locale.server_text(title).to_owned(), locale.server_text(text).to_owned()),
+            Message::FrameRefused(text) => said("Access denied", text),
+            Message::Own { title, text } => said(title, text),
         };
         let trouble = matches!(page.message, Message::Status(_));
         let frame_done = page.message == Message::FrameDone;
@@ -316,6 +316,6 @@ struct ServerTexts(&'static Locale);
 impl Object for ServerTexts {
     fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Jinja]) -> Result<Jinja, Error> {
         let (text,): (&Jinja,) = from_args(args)?;
-        Ok(Jinja::from(self.0.server_text(text_of(text))))
+        Ok(Jinja::from(self.0.server_text(text_of(text)).as_ref()))
     }
 }

@@ -129,7 +129,7 @@ impl<'s> Browser<'s> {
 
     fn next_request(&self, slug: &str, query: &str, input: &Input) -> RequestInfo {
         let mut request = self.request.clone();
-        request.method = if matches!(input, Input::View) { "GET" } else { "POST" }.to_owned();
+        request.method = if matches!(input, Input::Answer(_)) { "POST" } else { "GET" }.to_owned();
         request.path = format!("/api/v3/flows/executor/{slug}/");
         request.query.push(("query".to_owned(), query.to_owned()));
         request.request_id = self.site.app.site.random.uuid().simple().to_string();

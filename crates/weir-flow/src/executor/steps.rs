@@ -46,7 +46,8 @@ impl Executor<'_> {
             return self.deny(None).await;
         };
         let started = std::time::Instant::now();
-        let method = if matches!(input, Input::View) { "view" } else { "answer" };
+        let method = if matches!(input, Input::Answer(_)) { "answer" } else { "view" };
+        self.cx.is_look = matches!(input, Input::Look);
         self.cx.context = self.state.plan.as_ref().map(|p| p.context.clone()).unwrap_or_default();
         self.cx.steps = self.state.plan.as_ref().map(|p| p.steps.clone()).unwrap_or_default();
         let events = self.cx.events.len();

@@ -2,7 +2,7 @@
 
 use crate::{Call, Reply, state::FlowLinks};
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
 use uuid::Uuid;
 use weir_core::ApiError;
@@ -33,12 +33,12 @@ impl FlowLinks for Links {
         request: &RequestInfo,
         user: &Account,
         stage: Uuid,
-        expires: DateTime<Utc>,
+        life: TimeDelta,
     ) -> Result<(), ApiError> {
         if user.email.is_empty() {
             return Err(ApiError::general("User does not have an email address set."));
         }
-        links::mail_recovery_link(&self.0, unit, request, user, stage, expires).await
+        links::mail_recovery_link(&self.0, unit, request, user, stage, life).await
     }
 
     async fn switch(&self, _call: &Call, _add: bool, _user: Option<i64>) -> Result<Reply, ApiError> {

@@ -58,7 +58,7 @@ async fn arrive<'a>(http: &'a FlowHttp, request: &'a Incoming, slug: &str) -> Re
 async fn show(http: &FlowHttp, request: &Incoming, slug: &str) -> Result<Response, ApiError> {
     let flow = find(http, slug)?;
     let mut visit = arrive(http, request, slug).await?;
-    let challenge = walk(&mut visit, &flow, &raw_query(request), Input::View).await?;
+    let challenge = walk(&mut visit, &flow, &raw_query(request), Input::Look).await?;
     render(http, request, visit, &flow.1, &challenge, None, &[])
 }
 
@@ -68,7 +68,7 @@ async fn walk(visit: &mut Visit<'_>, flow: &(Uuid, Arc<Flow>), query: &str, inpu
     for _ in 0..STEPS {
         match visit.run(flow, query, input).await? {
             Step::Challenge(challenge) => return Ok(challenge),
-            Step::ToSelf => input = Input::View,
+            Step::ToSelf => input = Input::Look,
         }
     }
     Err(ApiError::Internal(anyhow::anyhow!("flow {} does not come to rest", flow.1.slug.0)))
@@ -82,13 +82,13 @@ async fn answer(http: &FlowHttp, request: &Incoming, slug: &str, body: Body) -> 
     let genuine = visit.key().is_some_and(|key| csrf::check_token(&http.state, key, posted.csrf()).is_ok());
     if !genuine || csrf::check_origin(request).is_err() {
         // An old tab, or somebody else's form: nothing of it counts, and the person can simply go on.
-        let challenge = walk(&mut visit, &flow, &query, Input::View).await?;
+        let challenge = walk(&mut visit, &flow, &query, Input::Look).await?;
         let text = "This page was out of date. Please try again.".to_owned();
         return render(http, request, visit, &flow.1, &challenge, None, &[Notice { level: Level::Warning, text }]);
     }
     // Only prompts need their questions to read a form; looking at other stages may change them.
     let shown = match posted.component() {
-        "ak-stage-prompt" => walk(&mut visit, &flow, &query, Input::View).await?,
+        "ak-stage-prompt" => walk(&mut visit, &flow, &query, Input::Look).await?,
         component => json!({"component": component}),
     };
     let mut given = match posted.answer(&shown) {

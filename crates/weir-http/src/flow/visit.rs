@@ -129,6 +129,7 @@ impl<'a> Visit<'a> {
     /// Those of the store.
     pub async fn run(&mut self, flow: &(Uuid, Arc<Flow>), query: &str, input: Input) -> Result<Reply, ApiError> {
         let mut input = input;
+        let is_look = matches!(input, Input::Look);
         self.refresh().await?;
         let mut turn = None;
         for tried in 1..=TRIES {
@@ -142,7 +143,7 @@ impl<'a> Visit<'a> {
                     if !self.reload().await? {
                         return Ok(Reply::ToSelf);
                     }
-                    input = Input::View;
+                    input = if is_look { Input::Look } else { Input::View };
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Actions on one user: passwords, recovery, impersonation, lockdown.
 
 use crate::{Access, Call, Reply, Route, call, session};
-use chrono::{DateTime, Utc};
+use chrono::TimeDelta;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -123,19 +123,18 @@ struct RecoveryStage {
     email_stage: Uuid,
 }
 
-fn end(call: &Call, body: &RecoveryBody) -> Result<DateTime<Utc>, ApiError> {
-    let life = match &body.token_duration {
-        Some(text) => duration::parse(&text.0).map_err(|sentence| ApiError::field("token_duration", sentence))?,
-        None => call.snapshot.settings.default_token_duration.delta(),
-    };
-    Ok(call.app.site.clock.now() + life)
+fn life(call: &Call, body: &RecoveryBody) -> Result<TimeDelta, ApiError> {
+    match &body.token_duration {
+        Some(text) => duration::parse(&text.0).map_err(|sentence| ApiError::field("token_duration", sentence)),
+        None => Ok(call.snapshot.settings.default_token_duration.delta()),
+    }
 }
 
 async fn recovery(mut call: Call) -> Result<Reply, ApiError> {
     let target = target(&call).await?;
     check_rights(&call, &target).await?;
     let body: RecoveryBody = call.typed().await?;
-    let expires = end(&call, &body)?;
+    let expires = call.app.site.clock.now() + life(&call, &body)?;
     let mut unit = Unit::new(&call.app.site, call.actor());
     let link = call.app.links.recovery(&mut unit, &call.info(), &target, expires).await?;
     unit.commit().await?;
@@ -155,9 +154,9 @@ async fn recovery_email(mut call: Call) -> Result<Reply, ApiError> {
     if !seen {
         return Err(ApiError::general("Email stage not found."));
     }
-    let expires = end(&call, &body)?;
+    let life = life(&call, &body)?;
     let mut unit = Unit::new(&call.app.site, call.actor());
-    call.app.links.recovery_email(&mut unit, &call.info(), &target, stage.email_stage, expires).await?;
+    call.app.links.recovery_email(&mut unit, &call.info(), &target, stage.email_stage, life).await?;
     unit.commit().await?;
     Ok(Reply::none())
 }

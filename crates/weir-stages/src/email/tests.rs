@@ -397,8 +397,8 @@ async fn a_mailed_way_back_is_confirmed_first() {
         Some(site.make("authentik_brands.brand", json!({"domain": "example.org", "flow_recovery": flow})).await);
     let account = site.account(ann).await;
     let mut unit = site.unit();
-    let expires = site.now() + TimeDelta::minutes(30);
-    links::mail_recovery_link(&site.app, &mut unit, &request, &account, stage, expires).await.unwrap();
+    let life = TimeDelta::minutes(30);
+    links::mail_recovery_link(&site.app, &mut unit, &request, &account, stage, life).await.unwrap();
     unit.commit().await.unwrap();
     let mail = newest(&site).await;
     assert_eq!(mail["subject"], "Neues Passwort wählen");

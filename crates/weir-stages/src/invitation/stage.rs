@@ -24,11 +24,6 @@ fn key(cx: &StageCx<'_>) -> Option<Uuid> {
     Uuid::parse_str(&text).ok()
 }
 
-/// Whether the request only looks at a page, as programs do that look at the links in mails.
-fn is_a_look(cx: &StageCx<'_>) -> bool {
-    cx.request.method != "POST" && !cx.request.path.contains("/api/v3/")
-}
-
 /// Puts what the invitation says over what is known.
 fn apply(cx: &mut StageCx<'_>, invitation: &Used) {
     cx.context.set(keys::INVITATION_IN_EFFECT, &true);
@@ -65,7 +60,7 @@ impl Stage for Invite {
         if let Some(invitation) = &found
             && invitation.single_use
         {
-            if is_a_look(cx) {
+            if cx.is_look {
                 return Ok(View::Ask(AcceptChallenge::new()));
             }
             if !object::take(&mut cx.unit.tx, invitation.id, flow, now).await? {

@@ -88,12 +88,9 @@ async fn looking_at_a_page_does_not_use_an_invitation_up() {
     flow(&site, json!({})).await;
     let id = invite(&site, json!({"single_use": true})).await;
     let query = format!("itoken={id}");
-    let request = weir_policy::RequestInfo { path: "/if/flow/join/".to_owned(), ..site.request() };
-    let found = weir_flow::links::find_flow(&site.unit(), "join").unwrap();
     for _ in 0..3 {
-        let executor = weir_flow::Executor::new(&site.app, &request, None, None, found.clone());
-        let done = executor.run(&query, weir_flow::Input::View).await.unwrap();
-        let weir_flow::Reply::Challenge(shown) = done.reply else { panic!("no challenge") };
+        let looked = site.browser().step("join", &query, weir_flow::Input::Look).await.unwrap();
+        let weir_flow::Reply::Challenge(shown) = looked else { panic!("no challenge") };
         assert_eq!(shown["header_text"], "Continue to accept this invitation.");
     }
     assert_eq!(component(&site.browser().get("join", &query).await), "ak-stage-prompt", "still good for one");

@@ -231,11 +231,15 @@ pub struct Worker {
     /// Tasks that run at once on this node.
     #[schemars(range(min = 1, max = 256))]
     pub concurrency: usize,
+    /// Time after which another worker takes a task whose worker has not been heard of. More than a pause of the
+    /// machine or of the database lasts.
+    #[schemars(range(min = 1, max = 3600))]
+    pub lease_secs: u64,
 }
 
 impl Default for Worker {
     fn default() -> Self {
-        Self { concurrency: 2 }
+        Self { concurrency: 2, lease_secs: 60 }
     }
 }
 

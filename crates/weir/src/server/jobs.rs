@@ -1,6 +1,6 @@
 //! Work in the background of every server: housekeeping on schedules, and blueprints applied on request.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Result, bail};
 use async_trait::async_trait;
@@ -49,6 +49,8 @@ const EXPIRING: &[(&str, &str, &str)] = &[
 
 /// Rows of one transaction, so that nobody waits long for it.
 const BATCH: i64 = 500;
+/// How often an idle worker looks for tasks of other nodes; those of its own wake it.
+const POLL: Duration = Duration::from_secs(1);
 /// How long finished tasks can be looked at.
 const TASKS_KEPT: TimeDelta = TimeDelta::days(30);
 
@@ -74,7 +76,9 @@ pub async fn runner(config: &Config, core: &Arc<Core>) -> Result<Runner> {
     let mail = Deliver { site: Arc::clone(&core.site), mailer: Arc::clone(&core.engine.mail) };
     handlers.insert(outbox::ACTOR, Arc::new(mail));
     let now = Arc::new(move || clock.now());
-    Ok(Runner::new(core.site.db.clone(), now, handlers, config.worker.concurrency).version(env!("CARGO_PKG_VERSION")))
+    let runner = Runner::new(core.site.db.clone(), now, handlers, config.worker.concurrency);
+    let lease = Duration::from_secs(config.worker.lease_secs);
+    Ok(runner.timing(lease, POLL).version(env!("CARGO_PKG_VERSION")))
 }
 
 struct Clean {
