@@ -92,6 +92,18 @@ async function remove(page, kind, pk) {
   assert.equal(answer.status(), 204, await answer.text());
 }
 
+/** The way into the flow that locks an account, as a portal or the console asks for it. */
+async function lockdown(page, user) {
+  const cookies = await page.context().cookies();
+  const csrf = cookies.find((cookie) => cookie.name === "authentik_csrf").value;
+  const answer = await page.request.post("/api/v3/core/users/account_lockdown/", {
+    headers: { "X-authentik-CSRF": csrf, Origin: site.url },
+    data: user ? { user } : {},
+  });
+  assert.equal(answer.status(), 200, await answer.text());
+  return (await answer.json()).link;
+}
+
 /** Opens the set-up of one kind as the list of settings gives it. */
 async function configure(page, component) {
   const settings = await (await page.request.get("/api/v3/stages/all/user_settings/")).json();
@@ -382,6 +394,52 @@ for (const javaScriptEnabled of [true, false]) {
       assert.equal(await me(page), 403);
       await assert.rejects(server.api("GET", `/core/users/${pk}/`), /404/);
       await page.context().close();
+    });
+
+    it("example: people lock their own account and an administrator that of somebody else", async () => {
+      await apply("flow-default-account-lockdown", { brand: "authentik-default" });
+      const own = await person();
+      const page = await open({ javaScriptEnabled });
+      await signIn(page, own.username);
+      await page.waitForURL("**/if/user/**");
+      await page.goto(await lockdown(page));
+      await page.getByText("your own account").waitFor();
+      await assertAccessible(page, "lockdown");
+      await picture(page, `lockdown-${label}-javascript`);
+      await submit(page);
+      assert.equal(await me(page), own.username, "without a reason nothing happens");
+      await page.fill("[name=lockdown_reason]", "My telephone is gone");
+      await submit(page);
+      await page.waitForURL("**/if/flow/default-account-lockdown-complete/**");
+      await page.getByText("Your account is locked").waitFor();
+      await picture(page, `lockdown-complete-${label}-javascript`);
+      assert.equal(await me(page), 403);
+      await signIn(page, own.username);
+      assert.equal(await me(page), 403, "not even with the right password");
+      await page.context().close();
+
+      const other = await person();
+      const victim = await open({ javaScriptEnabled });
+      await signIn(victim, other.username);
+      await victim.waitForURL("**/if/user/**");
+      const admin = await open({ javaScriptEnabled });
+      await signIn(admin, "akadmin");
+      await admin.waitForURL("**/if/user/**");
+      await admin.goto(await lockdown(admin, other.pk));
+      await admin.getByText("about to lock an account").waitFor();
+      await admin.fill("[name=lockdown_reason]", "Reported by the owner");
+      await submit(admin);
+      await admin.getByText("The account is locked.").waitFor();
+      await submit(admin);
+      await admin.waitForURL((url) => !url.pathname.includes("default-account-lockdown"));
+      assert.equal(await me(victim), 403);
+      assert.equal(await me(admin), "akadmin");
+      const { results } = await server.api("GET", `/weir/lockdowns/?user=${other.pk}`);
+      assert.equal(results[0].record.reason, "Reported by the owner");
+      assert.ok(results[0].record.artefacts.every((kind) => kind.remaining === 0), JSON.stringify(results[0]));
+      const { is_active } = await server.api("GET", `/core/users/${other.pk}/`);
+      assert.equal(is_active, false);
+      for (const one of [victim, admin]) await one.context().close();
     });
   });
 }

@@ -17,7 +17,7 @@ mod tests;
 pub use compare::{computed, differences};
 pub use document::openapi;
 pub use facts::Facts;
-pub use table::{Method, Operation, find, operations};
+pub use table::{Method, Operation, extensions, find, operations};
 
 /// The version of the interface, as other software of its kind counts it.
 pub const VERSION: &str = "2026.8.5";

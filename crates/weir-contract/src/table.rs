@@ -83,7 +83,30 @@ fn line(text: &'static str) -> Option<Operation> {
     })
 }
 
-/// An operation by its id.
+/// Operations of our own, all below `/weir/`. They are no part of the contract and of no document made from it; the
+/// pages in `docs/` that name them describe them. Sorted by address.
+pub fn extensions() -> &'static [Operation] {
+    const fn own(id: &'static str, method: Method, path: &'static str, query: &'static str) -> Operation {
+        Operation { id, method, path, public: false, query }
+    }
+    const OWN: &[Operation] = &[
+        own("weir_lockdowns_list", Method::Get, "/weir/lockdowns/", "batch page page_size user"),
+        own("weir_lockdowns_create", Method::Post, "/weir/lockdowns/", ""),
+        own("weir_lockdowns_batches_retrieve", Method::Get, "/weir/lockdowns/batches/{batch}/", "page page_size state"),
+        Operation {
+            id: "weir_lockdowns_key_retrieve",
+            method: Method::Get,
+            path: "/weir/lockdowns/key/",
+            public: true,
+            query: "",
+        },
+        own("weir_lockdowns_retrieve", Method::Get, "/weir/lockdowns/{id}/", ""),
+        own("weir_users_unlock_create", Method::Post, "/weir/users/{id}/unlock/", ""),
+    ];
+    OWN
+}
+
+/// An operation of the contract by its id.
 pub fn find(id: &str) -> Option<&'static Operation> {
     operations().iter().find(|o| o.id == id)
 }

@@ -1,6 +1,6 @@
 //! What the engine needs from the process.
 
-use crate::{planner::PlanCache, sources::SourceKinds, stage::StageKinds};
+use crate::{planner::PlanCache, sources::SourceKinds, stage::StageKinds, sync::SyncTargets};
 use chrono::TimeDelta;
 use std::sync::Arc;
 use weir_crypto::pool::HashPool;
@@ -39,6 +39,8 @@ pub struct App {
     pub outbound: Arc<Outbound>,
     /// Where services are that stages call.
     pub services: Services,
+    /// Other systems that keep copies of users.
+    pub sync: Arc<dyn SyncTargets>,
     /// Plans without context.
     pub plans: Arc<PlanCache>,
     /// Life of a session nobody signed in to.

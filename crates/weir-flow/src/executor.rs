@@ -15,7 +15,10 @@ use crate::{
     state::FlowState,
 };
 use serde_json::{Value, json};
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 use uuid::Uuid;
 use weir_core::{ApiError, Map};
 use weir_identity::{Account, avatar, session::SessionRow, token};
@@ -107,6 +110,7 @@ impl<'a> Executor<'a> {
         unit.actor = Actor {
             origin: request.origin(user.as_ref(), brand),
             user_id: user.as_ref().map(|u| u.id),
+            epoch: user.as_ref().map(|u| u.security_epoch),
             request_id: request.request_id.clone(),
         };
         let mut state = FlowState::read(session.as_ref().and_then(|s| s.flow.as_deref()));
@@ -135,6 +139,7 @@ impl<'a> Executor<'a> {
             events: Vec::new(),
             notices: Vec::new(),
             is_look: false,
+            epochs: BTreeMap::new(),
         };
         Self { cx, state, receipt, outcome: None, used_token: None }
     }
@@ -353,6 +358,9 @@ impl<'a> Executor<'a> {
         }
         let old = self.state.plan.take().map(|p| p.context).unwrap_or_default();
         let context = if keep_context { old } else { PlanContext::default() };
+        if !keep_context {
+            self.cx.epochs.clear();
+        }
         match self.make_plan(context, false).await {
             Ok(plan) => {
                 self.state.plan = Some(plan);

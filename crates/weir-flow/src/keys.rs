@@ -173,6 +173,8 @@ pub const GROUPS: Key<Vec<Value>> = Key::new("groups");
 pub const USER_TYPE: Key<String> = Key::new("user_type");
 /// expressions, source flows → user_write.
 pub const USER_PATH: Key<String> = Key::new("user_path");
+/// expressions → account_lockdown: why, where no prompt asked.
+pub const LOCKDOWN_REASON: Key<String> = Key::new("lockdown_reason");
 /// source flows → user_write.
 pub const SOURCES_CONNECTION: Key<Value> = Key::new("goauthentik.io/sources/connection");
 /// OAuth source log-in → policies: what the other side told about the person.

@@ -24,6 +24,7 @@ pub mod setup;
 pub mod sources;
 pub mod stage;
 pub mod state;
+pub mod sync;
 
 #[cfg(test)]
 mod tests;

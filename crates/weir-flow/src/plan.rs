@@ -70,12 +70,16 @@ pub struct Plan {
     pub steps: VecDeque<Step>,
     /// Values shared by stages and policies.
     pub context: PlanContext,
+    /// The person it is about, with the security epoch in which that was found out: after a lockdown the plan is about
+    /// nobody any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<(i64, i64)>,
 }
 
 impl Plan {
     /// A plan without steps.
     pub fn new(flow: Uuid, context: PlanContext) -> Self {
-        Self { version: VERSION, flow, steps: VecDeque::new(), context }
+        Self { version: VERSION, flow, steps: VecDeque::new(), context, person: None }
     }
 
     /// Puts a step behind the current one.

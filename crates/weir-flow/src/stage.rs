@@ -35,6 +35,8 @@ pub enum Outcome {
     Deny(Option<String>),
     /// Send the browser there; the plan stays as it is.
     Redirect(String),
+    /// The flow ends here, and the browser goes on there.
+    Leave(String),
     /// Passed, and this step comes next.
     Insert(Box<Step>),
     /// Plan this flow anew.
@@ -201,9 +203,23 @@ pub struct StageCx<'a> {
     pub notices: Vec<String>,
     /// Whether the stage is only looked at ([`crate::executor::Input::Look`]).
     pub is_look: bool,
+    /// Users with the security epoch in which this plan met them.
+    pub epochs: BTreeMap<i64, i64>,
 }
 
 impl StageCx<'_> {
+    /// Makes the plan one about this account, as it was read before whatever proved who it is: a lockdown since then
+    /// voids the proof.
+    pub fn set_person(&mut self, account: &Account) {
+        self.epochs.entry(account.id).or_insert(account.security_epoch);
+        self.context.set(keys::PENDING_USER, &PendingUser::Known(account.id));
+    }
+
+    /// Goes on with an account in another epoch, which this very plan brought about.
+    pub fn note_epoch(&mut self, user: i64, epoch: i64) {
+        self.epochs.insert(user, epoch);
+    }
+
     /// The instant of the request.
     pub fn now(&self) -> DateTime<Utc> {
         self.app.site.clock.now()
@@ -230,15 +246,17 @@ impl StageCx<'_> {
         }
     }
 
-    /// The pending user of the plan only. A user that vanished since counts as nobody.
+    /// The pending user of the plan only. A user that vanished or was locked down since counts as nobody.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn pending(&mut self) -> Result<Person, StoreError> {
         match self.context.get(keys::PENDING_USER) {
             Some(PendingUser::Known(id)) => Ok(match accounts::find(&mut self.unit.tx, id).await? {
-                Some(account) => Person::Known(Box::new(account)),
-                None => Person::Anonymous,
+                Some(account) if *self.epochs.entry(id).or_insert(account.security_epoch) == account.security_epoch => {
+                    Person::Known(Box::new(account))
+                }
+                _ => Person::Anonymous,
             }),
             Some(PendingUser::Claimed { identifier }) => {
                 accounts::find_stand_in(&mut self.unit.tx).await?;

@@ -119,7 +119,7 @@ impl Node {
     }
 }
 
-/// All operations of the contract, served or not.
+/// All operations of the contract, served or not, and our own.
 pub struct Api {
     root: Node,
     served: BTreeSet<&'static str>,
@@ -131,8 +131,8 @@ impl Api {
     /// # Errors
     /// When a route is unknown to the contract, stands twice, or is open to all where the contract is not.
     pub fn new(routes: Vec<Route>) -> Result<Self> {
-        let known: BTreeMap<&str, &'static Operation> =
-            weir_contract::operations().iter().map(|operation| (operation.id, operation)).collect();
+        let every = || weir_contract::operations().iter().chain(weir_contract::extensions());
+        let known: BTreeMap<&str, &'static Operation> = every().map(|operation| (operation.id, operation)).collect();
         let mut served = BTreeMap::new();
         for route in routes {
             let operation = known.get(route.id);
@@ -144,7 +144,7 @@ impl Api {
         }
         let ids = served.keys().copied().collect();
         let mut root = Node::default();
-        for operation in weir_contract::operations() {
+        for operation in every() {
             let endpoint = Endpoint { operation, served: served.remove(operation.id) };
             root.at(operation.path).endpoints.insert(operation.method, endpoint);
         }

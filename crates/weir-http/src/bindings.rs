@@ -42,7 +42,10 @@ pub async fn enforce(
     origin.user = user.event_user();
     origin.user_id = Some(user.id);
     origin.username.clone_from(&user.username);
-    let mut unit = Unit::new(&app.site, Actor { origin, user_id: Some(user.id), request_id: request.id.clone() });
+    let mut unit = Unit::new(
+        &app.site,
+        Actor { origin, user_id: Some(user.id), epoch: Some(user.security_epoch), request_id: request.id.clone() },
+    );
     session::log_out(&mut unit.tx, &row.digest).await.map_err(store)?;
     let context = json!({
         "logout_reason": "Session binding broken",

@@ -155,6 +155,7 @@ impl Call {
         Actor {
             origin: self.caller.origin(&self.request, &self.snapshot),
             user_id: self.caller.user.as_ref().map(|u| u.id),
+            epoch: self.caller.user.as_ref().map(|u| u.security_epoch),
             request_id: self.request.id.clone(),
         }
     }

@@ -41,6 +41,12 @@ pub trait FlowLinks: Send + Sync {
         life: TimeDelta,
     ) -> Result<(), ApiError>;
 
+    /// Plans the lockdown of an account into the caller's session: the path of the flow's page.
+    ///
+    /// # Errors
+    /// 400 under `non_field_errors` when there is no flow or it does not apply.
+    async fn lockdown(&self, call: &Call, user: &Account) -> Result<Reply, ApiError>;
+
     /// Changes to another account this browser is signed in to, or adds one (`action` `switch` or `add`).
     ///
     /// # Errors
@@ -115,6 +121,14 @@ impl FlowLinks for NotWired {
         _: TimeDelta,
     ) -> Result<(), ApiError> {
         Err(ApiError::NotServed)
+    }
+    async fn lockdown(&self, call: &Call, _: &Account) -> Result<Reply, ApiError> {
+        let (_, brand) = weir_identity::brand_for_host(&call.snapshot, &call.request.host);
+        // Without an engine only what needs none is told.
+        match &brand.flow_lockdown {
+            None => Err(ApiError::general("No lockdown flow configured.")),
+            Some(_) => Err(ApiError::NotServed),
+        }
     }
     async fn switch(&self, _: &Call, _: bool, _: Option<i64>) -> Result<Reply, ApiError> {
         Err(ApiError::NotServed)

@@ -266,6 +266,45 @@ pub async fn lock(tx: &mut Tx, id: i64) -> Result<Option<Account>, StoreError> {
     Ok(select(tx, &rest, &[id.into()]).await?.into_iter().next())
 }
 
+/// Locks the acting user for minting something on their behalf, for somebody else too: what was allowed when the request
+/// came in must still hold. Users are locked in the order of their keys, so that two requests cannot wait for each other.
+/// Gives the other user.
+///
+/// # Errors
+/// 403 when the acting user was locked down or deactivated meanwhile; those of the store.
+pub async fn lock_for(unit: &mut Unit<'_>, user: i64) -> Result<Option<Account>, ApiError> {
+    let store = weir_resource::store;
+    let Some(actor) = unit.actor.user_id.filter(|actor| *actor != user) else {
+        let account = lock(&mut unit.tx, user).await.map_err(store)?;
+        if unit.actor.user_id.is_some() {
+            still_holds(unit, account.as_ref())?;
+        }
+        return Ok(account);
+    };
+    let (first, second) = (actor.min(user), actor.max(user));
+    let one = lock(&mut unit.tx, first).await.map_err(store)?;
+    let other = lock(&mut unit.tx, second).await.map_err(store)?;
+    let (acting, account) = if first == actor { (one, other) } else { (other, one) };
+    still_holds(unit, acting.as_ref())?;
+    Ok(account)
+}
+
+/// The same for things that are for nobody in particular.
+///
+/// # Errors
+/// As [`lock_for`].
+pub async fn lock_actor(unit: &mut Unit<'_>) -> Result<(), ApiError> {
+    if let Some(actor) = unit.actor.user_id {
+        lock_for(unit, actor).await?;
+    }
+    Ok(())
+}
+
+fn still_holds(unit: &Unit<'_>, acting: Option<&Account>) -> Result<(), ApiError> {
+    let holds = acting.is_some_and(|a| unit.actor.epoch.is_none_or(|epoch| a.is_active && a.security_epoch == epoch));
+    if holds { Ok(()) } else { Err(ApiError::unauthenticated()) }
+}
+
 /// All paths in use, in order.
 pub async fn paths(mut reader: impl Reader) -> Result<Vec<String>, StoreError> {
     let rows = reader.read("SELECT DISTINCT path FROM identity_user ORDER BY path", &[]).await?;

@@ -7,6 +7,7 @@
 //! [`AuthenticatedSession`], [`Brand`] and [`InitialPermissions`].
 
 pub mod accounts;
+pub mod artefacts;
 pub mod attributes;
 pub mod avatar;
 pub mod bootstrap;

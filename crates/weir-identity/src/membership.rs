@@ -55,6 +55,21 @@ async fn groups(mut reader: impl Reader, sql: &str, vals: &[Val]) -> Result<Vec<
     reader.read(sql, vals).await?.iter().map(GroupRow::from_row).collect()
 }
 
+/// Keys of the members of a group and of all groups below it, in order; none when there is no such group.
+///
+/// # Errors
+/// Those of the store.
+pub async fn members_below(mut reader: impl Reader, group_id: Uuid) -> Result<Option<Vec<i64>>, StoreError> {
+    if group_by_id(&mut reader, group_id).await?.is_none() {
+        return Ok(None);
+    }
+    let sql = "WITH RECURSIVE down(id) AS (SELECT id FROM identity_group WHERE id = $1 \
+               UNION SELECT p.group_id FROM identity_group_parent p JOIN down ON p.parent_id = down.id) \
+               SELECT DISTINCT m.user_id FROM identity_membership m JOIN down ON m.group_id = down.id ORDER BY m.user_id";
+    let rows = reader.read(sql, &[group_id.into()]).await?;
+    rows.iter().map(|row| row.int("user_id")).collect::<Result<_, _>>().map(Some)
+}
+
 /// The user's groups and all their ancestors, by name.
 pub async fn groups_of(reader: impl Reader, user_id: i64) -> Result<Vec<GroupRow>, StoreError> {
     let sql = format!("{UP} SELECT g.* FROM identity_group g JOIN up ON up.id = g.id ORDER BY g.name");

@@ -12,6 +12,7 @@ mod key;
 mod keypair;
 mod name;
 pub mod pem;
+pub mod seal;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ pub use generate::{Algorithm, SelfSigned, Wish, self_signed};
 pub use jws::Signer;
 pub use key::PrivateKey;
 pub use keypair::{CertificateKeyPair, Part, view};
+pub use seal::Seal;
 
 use std::sync::Arc;
 use weir_core::{Resource, ResourceType};

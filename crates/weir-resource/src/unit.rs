@@ -21,6 +21,8 @@ pub struct Actor {
     pub origin: Origin,
     /// The acting user, when signed in.
     pub user_id: Option<i64>,
+    /// The user's security epoch when they were recognised: whatever is minted on their behalf must still be of it.
+    pub epoch: Option<i64>,
     /// The request's id.
     pub request_id: String,
 }

@@ -41,6 +41,7 @@ pub fn actor(caller: &Caller, request: &Incoming, snapshot: &Snapshot) -> Actor 
     Actor {
         origin: caller.origin(request, snapshot),
         user_id: caller.user.as_ref().map(|user| user.id),
+        epoch: caller.user.as_ref().map(|user| user.security_epoch),
         request_id: request.id.clone(),
     }
 }

@@ -1,6 +1,7 @@
 //! Every kind of stage: one folder each with definition (`config.rs`), wire types (`challenge.rs`), behaviour
 //! (`stage.rs`), page and tests. A new kind is a folder and one line in each list below (docs/ADD-A-STAGE.md).
 
+pub mod account_lockdown;
 pub mod authenticator_duo;
 pub mod authenticator_email;
 pub mod authenticator_endpoint_gdtc;
@@ -42,6 +43,7 @@ use weir_resource::HookSet;
 /// The definitions of all kinds.
 pub fn resources() -> Vec<ResourceType> {
     let mut all = vec![
+        ResourceType::of::<account_lockdown::AccountLockdownStage>(),
         ResourceType::of::<authenticator_duo::AuthenticatorDuoStage>(),
         ResourceType::of::<authenticator_email::AuthenticatorEmailStage>(),
         ResourceType::of::<authenticator_endpoint_gdtc::AuthenticatorEndpointGdtcStage>(),
@@ -87,6 +89,7 @@ pub fn hooks(set: &mut HookSet) {
 /// Operations beyond those that follow from the definitions.
 pub fn routes(engine: &Arc<App>) -> Vec<Route> {
     let all = [
+        account_lockdown::routes(engine),
         authenticator_duo::routes(engine),
         email::routes(engine),
         endpoints::routes(engine),
@@ -109,6 +112,7 @@ pub fn kinds() -> StageKinds {
         .with(RedirectStep)
         .with(ConfirmLink)
         .with(FinishSetup)
+        .with(account_lockdown::AccountLockdown)
         .with(authenticator_duo::AuthenticatorDuo)
         .with(authenticator_email::AuthenticatorEmail)
         .with(authenticator_endpoint_gdtc::AuthenticatorEndpointGdtc)

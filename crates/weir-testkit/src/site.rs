@@ -15,7 +15,13 @@ use uuid::Uuid;
 use weir_core::{ApiError, Clock as _, Map, Registry, Resource, ResourceType, validate::Mode};
 use weir_crypto::{HashCost, HashPool, Password, Salt};
 use weir_expression::{Pool, PoolSettings};
-use weir_flow::{App, Flow, FlowStageBinding, StageKinds, app::Services, planner::PlanCache, sources::SourceKinds};
+use weir_flow::{
+    App, Flow, FlowStageBinding, StageKinds,
+    app::Services,
+    planner::PlanCache,
+    sources::SourceKinds,
+    sync::{NoTargets, SyncTargets},
+};
 use weir_identity::{Account, Group, User, accounts};
 use weir_mail::{MailSettings, Mailer};
 use weir_policy::{
@@ -44,6 +50,8 @@ pub struct Wiring {
     pub mail: MailSettings,
     /// Kinds of sources that browsers sign in with.
     pub sources: SourceKinds,
+    /// Other systems that keep copies of users.
+    pub sync: Arc<dyn SyncTargets>,
 }
 
 impl Default for Wiring {
@@ -57,6 +65,7 @@ impl Default for Wiring {
             services: Services::default(),
             mail: MailSettings::default(),
             sources: SourceKinds::default(),
+            sync: Arc::new(NoTargets),
         }
     }
 }
@@ -120,6 +129,7 @@ impl TestSite {
             mail,
             outbound: Arc::new(Outbound::new(OutboundSettings::default())),
             services: wiring.services,
+            sync: wiring.sync,
             plans,
             anonymous_session_life: chrono::TimeDelta::days(1),
             prefix: wiring.prefix,

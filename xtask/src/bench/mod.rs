@@ -4,6 +4,7 @@
 //! numbers. Everything runs on this machine, load and server sharing its cores.
 
 mod load;
+mod lockdown;
 mod login;
 mod measure;
 mod page;
@@ -60,6 +61,8 @@ enum Part {
     Timing,
     /// The large directory and configuration
     Directory,
+    /// Account lockdown
+    Lockdown,
 }
 
 impl Options {
@@ -95,6 +98,10 @@ const ROWS: &[(&str, &str)] = &[
     (USER_SEARCH, "< 50 ms"),
     (USER_ORDER, "< 50 ms"),
     (USER_LAST_PAGE, "< 50 ms"),
+    (lockdown::LARGE, "–"),
+    (lockdown::DENIAL, "– (0)"),
+    (lockdown::RACE, "0 survivors"),
+    (lockdown::BULK, "–"),
 ];
 
 /// Medians of known and unknown users, and how often the slower one is the known one.
@@ -183,6 +190,10 @@ fn measure_on(project: &Project, options: &Options, label: &str, database: Optio
         note("lists and configuration writes");
         seeded::measure(&settings, options.users, options.objects, &mut results)
             .with_context(|| format!("with {} users and {} objects", options.users, options.objects))?;
+    }
+    if options.wants(Part::Lockdown) {
+        note("lockdowns");
+        lockdown::measure(&settings, &mut results).context("lockdowns")?;
     }
     Ok(results)
 }

@@ -20,6 +20,7 @@ impl Executor<'_> {
             // Progress inside an unfinished flow may be lost with the power.
             self.cx.unit.tx.set_durability(Durability::Relaxed);
         }
+        self.note_person().await?;
         self.write_events().await?;
         let mut cookies = Vec::new();
         let mut log_in: Option<LogIn> = None;
@@ -47,6 +48,28 @@ impl Executor<'_> {
         let notices = std::mem::take(&mut self.cx.notices);
         self.cx.unit.commit().await?;
         Ok(Done { reply, session, cookies: cookies as Vec<Cookie>, notices })
+    }
+
+    /// Keeps with the plan in which epoch it met its person. Who was found by a name has been read already, so that a
+    /// known name costs no more than another.
+    async fn note_person(&mut self) -> Result<(), ApiError> {
+        let Some(plan) = &mut self.state.plan else { return Ok(()) };
+        let Some(PendingUser::Known(id)) = plan.context.get(keys::PENDING_USER) else {
+            plan.person = None;
+            return Ok(());
+        };
+        let epoch = match self.cx.epochs.get(&id) {
+            Some(epoch) => Some(*epoch),
+            None => match plan.person.filter(|(user, _)| *user == id) {
+                Some((_, epoch)) => Some(epoch),
+                None => {
+                    let found = accounts::find(&mut self.cx.unit.tx, id).await.map_err(store)?;
+                    found.map(|account| account.security_epoch)
+                }
+            },
+        };
+        plan.person = epoch.map(|epoch| (id, epoch));
+        Ok(())
     }
 
     /// Events name the person the flow is about, and the session's user beside it when they differ.
@@ -156,7 +179,7 @@ impl Executor<'_> {
             old: self.cx.session.as_ref().map(|s| s.digest.as_str()),
             key: &key,
             user_id: wish.user,
-            epoch: None,
+            epoch: self.cx.epochs.get(&wish.user).copied(),
             // A session cookie ends with the browser; the row must end some day too.
             expires: wish.expires.unwrap_or(now + SESSION_COOKIE_LIFE),
             ip: &self.cx.request.client_ip,

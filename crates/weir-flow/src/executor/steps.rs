@@ -39,6 +39,9 @@ impl Config {
 impl Executor<'_> {
     /// Hands the input to the next stage whose policies agree.
     pub(super) async fn present(&mut self, input: Input) -> Result<Reply, ApiError> {
+        if let Some((user, epoch)) = self.state.plan.as_ref().and_then(|plan| plan.person) {
+            self.cx.epochs.insert(user, epoch);
+        }
         let Some(step) = self.next_step().await? else { return self.finish().await };
         let Some(current) = self.current(&step) else {
             // A stage that vanished must not be skipped: it may have been the one that asks for the password.
@@ -214,6 +217,13 @@ impl Executor<'_> {
                 }
             }
             Outcome::Restart { keep_context } => self.restart(keep_context).await,
+            Outcome::Leave(to) => {
+                self.note(Entry::Finished);
+                self.outcome = Some("finished");
+                self.state.cancel();
+                self.state.history.clear();
+                Ok(Reply::Challenge(challenge::redirect(&to, false)))
+            }
             Outcome::Redirect(to) => Ok(Reply::Challenge(challenge::redirect(&to, false))),
             Outcome::Show(challenge) => Ok(Reply::Challenge(challenge)),
             Outcome::Switch(plan) => Ok(self.switch(*plan)),

@@ -40,6 +40,13 @@ pub async fn put_aside(
     user: Option<&Account>,
     expires: DateTime<Utc>,
 ) -> Result<(), StoreError> {
+    if let Some(user) = user {
+        // Before a lockdown, which ends it; afterwards nobody would be given it back.
+        let now = accounts::lock(tx, user.id).await?;
+        if !now.is_some_and(|now| now.is_active && now.security_epoch == user.security_epoch) {
+            return Ok(());
+        }
+    }
     let sql = "INSERT INTO flow_resume (id, flow_id, user_id, security_epoch, plan, expires) \
                VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET plan = excluded.plan, \
                user_id = excluded.user_id, security_epoch = excluded.security_epoch, expires = excluded.expires \

@@ -6,13 +6,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
-use weir_core::{ApiError, DurationText, Map, duration};
+use weir_core::{ApiError, DurationText, Map, duration, validate};
 use weir_crypto::{Password, PasswordHash, PoolError, Salt};
 use weir_events::{Event, action};
 use weir_identity::{
     Account, Grants, User, accounts,
     accounts::INTERNAL_SERVICE_ACCOUNT,
-    brand_for_host, kind, permission,
+    kind, permission,
     session::{self as sessions},
 };
 use weir_resource::{Unit, store};
@@ -234,18 +234,18 @@ struct LockdownBody {
     user: Option<i64>,
 }
 
-/// Only its refusals are served: no kind of stage that carries a lockdown out is part of this build.
+/// The way into the flow that locks an account; the flow asks for the permission again.
 async fn account_lockdown(mut call: Call) -> Result<Reply, ApiError> {
     let body: LockdownBody = call.typed().await?;
     let own = call.user()?.id;
     let user = body.user.unwrap_or(own);
+    let target = accounts::find(&call.app.site.db, user).await.map_err(store)?;
+    let Some(target) = target.filter(|target| target.kind != INTERNAL_SERVICE_ACCOUNT) else {
+        return Err(ApiError::field("user", validate::invalid_pk(&user.into())));
+    };
     let users = kind::<User>(&call.app.site)?;
     if user != own && !call.grants.may(&users.permission("change"), Some(&user.to_string())) {
         return Err(ApiError::forbidden());
     }
-    let (_, brand) = brand_for_host(&call.snapshot, &call.request.host);
-    match brand.flow_lockdown {
-        None => Err(ApiError::general("No lockdown flow configured.")),
-        Some(_) => Err(ApiError::NotServed),
-    }
+    call.app.links.lockdown(&call, &target).await
 }

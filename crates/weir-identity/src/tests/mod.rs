@@ -1,6 +1,7 @@
 //! Behaviour on a real database: SQLite, or the PostgreSQL server that the environment names.
 
 mod accounts;
+mod artefacts;
 mod bootstrap;
 mod brands;
 mod devices;
@@ -86,7 +87,7 @@ pub(crate) fn map(value: Value) -> Map {
 }
 
 pub(crate) fn acting(user: Option<i64>) -> Actor {
-    Actor { user_id: user, origin: Origin::system(), request_id: "test".to_owned() }
+    Actor { user_id: user, epoch: None, origin: Origin::system(), request_id: "test".to_owned() }
 }
 
 pub(crate) fn texts(error: ApiError) -> Value {

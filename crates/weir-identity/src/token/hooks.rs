@@ -144,7 +144,7 @@ impl Hooks for TokenHooks {
         let Some(owner) = new.get("user").and_then(Value::as_i64) else {
             return Err(ApiError::field("user", "This field is required."));
         };
-        let Some(owner) = accounts::lock(&mut unit.tx, owner).await.map_err(store)? else {
+        let Some(owner) = accounts::lock_for(unit, owner).await? else {
             return Err(ApiError::field("user", validate::invalid_pk(&Value::from(owner))));
         };
         if old.is_none() && !owner.is_active {

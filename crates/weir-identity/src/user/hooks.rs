@@ -111,8 +111,9 @@ impl Hooks for UserHooks {
             return Err(ApiError::general("Can't modify internal service account users."));
         }
         if unit.snapshot.settings.gdpr_compliance {
-            let sql = "DELETE FROM audit_event WHERE user_id = $1";
-            unit.tx.write(sql, &[old.int_pk().into()]).await.map_err(store)?;
+            for sql in ["DELETE FROM audit_event WHERE user_id = $1", "DELETE FROM lockdown WHERE user_id = $1"] {
+                unit.tx.write(sql, &[old.int_pk().into()]).await.map_err(store)?;
+            }
         }
         permission::forget_object(unit, old).await
     }

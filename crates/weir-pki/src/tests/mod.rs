@@ -3,6 +3,7 @@
 mod chain;
 mod jws;
 mod reading;
+mod seal;
 
 /// A file that OpenSSL made.
 macro_rules! fixture {

@@ -178,6 +178,7 @@ async fn failed(call: &PageCall, caller: &Caller, place: &Place, error: &str) ->
     let actor = Actor {
         origin: caller.origin(&call.request, &snapshot),
         user_id: caller.user.as_ref().map(|user| user.id),
+        epoch: caller.user.as_ref().map(|user| user.security_epoch),
         request_id: call.request.id.clone(),
     };
     let mut unit = Unit::new(&engine.site, actor);

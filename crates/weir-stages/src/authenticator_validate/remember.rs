@@ -22,6 +22,8 @@ struct Claims {
     device: String,
     /// Key of the stage.
     stage: Uuid,
+    /// The user's security epoch.
+    epoch: i64,
     /// When it ends.
     exp: i64,
 }
@@ -45,7 +47,8 @@ pub(super) fn is_remembered(
     let now = cx.now();
     let Some((_, value)) = cx.request.cookies.iter().find(|(name, _)| name == COOKIE) else { return false };
     let Ok(claims) = key(cx).verify::<Claims>(value, now.timestamp()) else { return false };
-    claims.sub == account.uid(&cx.app.site.installation.id)
+    claims.epoch == account.security_epoch
+        && claims.sub == account.uid(&cx.app.site.installation.id)
         && claims.stage == cx.stage_id
         && claims.exp > now.timestamp()
         // The threshold may have been lowered since, or the clock set back.
@@ -72,6 +75,7 @@ pub(super) fn remember(
         class: device.kind.word().to_owned(),
         device: device.pk.clone(),
         stage: cx.stage_id,
+        epoch: account.security_epoch,
         exp: (cx.now() + threshold).timestamp(),
     };
     let value = key(cx).encode(&claims).map_err(anyhow::Error::new)?;

@@ -12,8 +12,8 @@ use uuid::Uuid;
 use weir_core::{FieldErrors, Map, Resource};
 use weir_events::action;
 use weir_flow::{
-    Designation, Effect, InvalidResponseAction, Marker, NotConfiguredAction, Outcome, PendingUser, Reject, Stage,
-    StageCx, StageRef, Step, View, keys, stage::Person,
+    Designation, Effect, InvalidResponseAction, Marker, NotConfiguredAction, Outcome, Reject, Stage, StageCx, StageRef,
+    Step, View, keys, stage::Person,
 };
 use weir_identity::device::{self, DeviceKind, DeviceRow};
 
@@ -211,7 +211,7 @@ async fn pass(
     let now = cx.now();
     device::touch(&mut cx.unit.tx, &proof.device, now).await?;
     if let Some(owner) = proof.owner {
-        cx.context.set(keys::PENDING_USER, &PendingUser::Known(owner.id));
+        cx.set_person(&owner);
         cx.context.set(keys::AUTH_METHOD, &"auth_webauthn_pwl".to_owned());
         let mut args = Map::from_iter([("device".to_owned(), proof.device.summary())]);
         args.extend(proof.args);

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use subtle::ConstantTimeEq as _;
 use weir_core::{FieldErrors, Resource};
 use weir_flow::{Outcome, Reject, Stage, StageCx, View, keys};
+use weir_identity::accounts;
 
 /// The kind.
 pub struct Consent;
@@ -97,6 +98,10 @@ impl Stage for Consent {
             _ => None,
         };
         // The epoch is read in this transaction, so that a lockdown in between wins.
+        let account = accounts::lock(&mut cx.unit.tx, user.id).await?;
+        if !account.is_some_and(|account| account.is_active && account.security_epoch == user.security_epoch) {
+            return Ok(Outcome::Deny(None));
+        }
         let sql = "INSERT INTO identity_consent (user_id, application_id, permissions, expiring, expires, security_epoch) \
                    SELECT id, $1, $2, $3, $4, security_epoch FROM identity_user WHERE id = $5 AND is_active \
                    ON CONFLICT (user_id, application_id) DO UPDATE SET permissions = excluded.permissions, \

@@ -71,7 +71,7 @@ impl Identification {
             cx.effects.push(Effect::Reputation { identifier: typed.to_owned(), change });
             return match found {
                 Some(account) => {
-                    cx.context.set(keys::PENDING_USER, &PendingUser::Known(account.id));
+                    cx.set_person(&account);
                     Ok(Outcome::Next)
                 }
                 None if config.pretend_user_exists => Ok(Outcome::Next),
@@ -94,7 +94,7 @@ impl Identification {
         let change = if proven.is_some() { 0 } else { -1 };
         cx.effects.push(Effect::Reputation { identifier: identifier.clone(), change });
         if let Some(proven) = proven {
-            cx.context.set(keys::PENDING_USER, &PendingUser::Known(proven.account.id));
+            cx.set_person(&proven.account);
             cx.context.set(keys::USER_BACKEND, &proven.backend.path().to_owned());
             return Ok(Outcome::Next);
         }

@@ -35,6 +35,7 @@ fn no_flow(site: &Site) -> Result<Stored, ApiError> {
 impl Hooks for InvitationHooks {
     async fn prepare(&self, unit: &mut Unit<'_>, old: Option<&Stored>, new: &mut Map) -> Result<(), ApiError> {
         if old.is_none() {
+            accounts::lock_actor(unit).await?;
             new.insert("created_by".to_owned(), unit.actor.user_id.into());
         }
         Ok(())

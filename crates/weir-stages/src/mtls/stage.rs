@@ -134,7 +134,7 @@ impl MutualTls {
 
     fn accept(cx: &mut StageCx<'_>, account: &Account, certificate: Value) {
         cx.context.set(keys::CERTIFICATE, &certificate);
-        cx.context.set(keys::PENDING_USER, &PendingUser::Known(account.id));
+        cx.set_person(account);
         if !cx.context.has(keys::AUTH_METHOD) {
             cx.context.set(keys::AUTH_METHOD, &"mtls".to_owned());
         }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use weir_core::{FieldErrors, Resource};
 use weir_events::action;
 use weir_flow::{
-    Flow, Outcome, PendingUser, Reject, Stage, StageCx, View, keys,
+    Flow, Outcome, Reject, Stage, StageCx, View, keys,
     stage::{Effect, Person},
 };
 use weir_identity::brand::Brand;
@@ -63,7 +63,7 @@ impl Stage for Password {
         if !response.password.is_empty()
             && let Some(proven) = backends::authenticate(cx, &config.backends, account, &response.password).await?
         {
-            cx.context.set(keys::PENDING_USER, &PendingUser::Known(proven.account.id));
+            cx.set_person(&proven.account);
             cx.context.set(keys::USER_BACKEND, &proven.backend.path().to_owned());
             cx.context.remove(keys::PASSWORD_ATTEMPTS);
             return Ok(Outcome::Next);

@@ -260,6 +260,9 @@ async fn an_app_password_dies_with_the_account_and_with_a_lockdown() {
     let mut unit = site.unit();
     accounts::advance_epoch(&mut unit.tx, ann).await.unwrap();
     unit.commit().await.unwrap();
+    // The flow met the account before.
+    assert_denied(&answer(&mut browser, &key).await, "Unknown error");
+    let mut browser = ready(&site, "ann").await;
     assert_eq!(error(&answer(&mut browser, &key).await, "password").0, "Invalid password");
 }
 

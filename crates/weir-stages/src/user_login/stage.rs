@@ -25,6 +25,8 @@ const DEVICE_COOKIE: &str = "authentik_device";
 #[derive(Serialize, Deserialize)]
 struct DeviceClaims {
     sub: String,
+    /// The user's security epoch.
+    epoch: i64,
     exp: i64,
 }
 
@@ -41,7 +43,7 @@ impl UserLogin {
         let now = cx.now();
         let cookie = cx.request.cookies.iter().find(|(n, _)| n == DEVICE_COOKIE);
         let claims = cookie.and_then(|(_, value)| key.verify::<DeviceClaims>(value, now.timestamp()).ok());
-        if claims.is_some_and(|c| c.sub == uid && c.exp > now.timestamp()) {
+        if claims.is_some_and(|c| c.sub == uid && c.epoch == account.security_epoch && c.exp > now.timestamp()) {
             return Ok(true);
         }
         let sessions = session::of_user(&mut cx.unit.tx, account.id, now).await?;
@@ -66,8 +68,11 @@ impl UserLogin {
         let now = cx.now();
         let device_life = config.remember_device.delta();
         if remember.is_none() && device_life >= TimeDelta::seconds(1) {
-            let claims =
-                DeviceClaims { sub: account.uid(&cx.app.site.installation.id), exp: (now + device_life).timestamp() };
+            let claims = DeviceClaims {
+                sub: account.uid(&cx.app.site.installation.id),
+                epoch: account.security_epoch,
+                exp: (now + device_life).timestamp(),
+            };
             let value = Self::device_key(cx).encode(&claims).map_err(anyhow::Error::new)?;
             let max_age_secs = device_life.num_seconds();
             cx.effects.push(Effect::SetCookie(Cookie { name: DEVICE_COOKIE.to_owned(), value, max_age_secs }));

@@ -41,6 +41,9 @@ pub enum Action {
     /// Models of security keys and passkeys
     #[command(subcommand)]
     Webauthn(WebauthnAction),
+    /// Records of account lockdowns
+    #[command(subcommand)]
+    Lockdown(LockdownAction),
     /// Print the OpenAPI document of this build
     Openapi {
         /// As YAML instead of JSON
@@ -58,6 +61,15 @@ pub enum Action {
         /// How many configuration objects
         #[arg(long, default_value_t = 0)]
         objects: u32,
+        /// How many sessions of one user
+        #[arg(long, default_value_t = 0)]
+        sessions: u32,
+        /// How many tokens of one user
+        #[arg(long, default_value_t = 0)]
+        tokens: u32,
+        /// The user
+        #[arg(long, default_value = "akadmin")]
+        of: String,
     },
 }
 
@@ -88,6 +100,42 @@ pub enum UserAction {
         /// Address under which people reach the server; by default the one of the settings, else this machine
         #[arg(long)]
         url: Option<String>,
+    },
+    /// Lock an account down: deactivate it, remove its password, end its sessions, revoke whatever acts in its name
+    Lockdown {
+        /// Who
+        username: String,
+        /// Why; kept in the audit trail
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let a locked account sign in again; what was revoked stays revoked
+    Unlock {
+        /// Who
+        username: String,
+        /// Why; kept in the audit trail
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// What can be done with records of lockdowns.
+#[derive(Subcommand)]
+pub enum LockdownAction {
+    /// Check that a record is as it was signed; exit code 0 if it is
+    Verify {
+        /// The record, as `GET /api/v3/weir/lockdowns/<id>/` gives it; - for the standard input
+        file: PathBuf,
+        /// The public key, as `GET /api/v3/weir/lockdowns/key/` gives it, instead of that of this installation's database
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
+    /// Print the public key
+    Key,
+    /// Print a record
+    Show {
+        /// Its key
+        id: String,
     },
 }
 
@@ -300,8 +348,8 @@ mod tests {
             ("weir serve --lisen 1", "'--lisen'"),
             ("weir serve --bootstrap-password x", "'--bootstrap-password'"),
             ("weir sevre", "'sevre'"),
-            ("weir", "serve, migrate, config, user, blueprint, mail, webauthn, openapi, healthcheck"),
-            ("weir user", "create, set-password, recovery-link"),
+            ("weir", "serve, migrate, config, user, blueprint, mail, webauthn, lockdown, openapi, healthcheck"),
+            ("weir user", "create, set-password, recovery-link, lockdown, unlock"),
             ("weir user set-password", "<USERNAME>"),
         ] {
             let error = parse(words(line)).err().unwrap_or_else(|| panic!("{line} was taken")).to_string();

@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result};
 use weir_store::{DatabaseUrl, Db, DbSettings};
 
 use super::{
-    args::{Action, BlueprintAction, MailAction, UserAction, WebauthnAction},
-    block_on, blueprint, database, mail, print, seed, user, webauthn,
+    args::{Action, BlueprintAction, LockdownAction, MailAction, UserAction, WebauthnAction},
+    block_on, blueprint, database, lockdown, mail, print, seed, user, webauthn,
 };
 use crate::{
     config::Config,
@@ -27,6 +27,8 @@ pub fn run(action: Action, config: Config, traces: Option<Exporter>) -> Result<(
                 match action {
                     UserAction::Create(new) => user::create(&core, &new).await,
                     UserAction::SetPassword { username } => user::set_password(&core, &username).await,
+                    UserAction::Lockdown { username, reason } => lockdown::lock(&core, &username, &reason).await,
+                    UserAction::Unlock { username, reason } => lockdown::unlock(&core, &username, &reason).await,
                     UserAction::RecoveryLink { username, duration, url } => {
                         user::recovery_link(&core, &config, &username, &duration, url).await
                     }
@@ -49,7 +51,16 @@ pub fn run(action: Action, config: Config, traces: Option<Exporter>) -> Result<(
             Action::Webauthn(WebauthnAction::LoadModels { file }) => {
                 webauthn::load_models(&*open(&config).await?, &file).await
             }
-            Action::BenchSeed { users, objects } => seed::run(&*open(&config).await?, users, objects).await,
+            Action::Lockdown(LockdownAction::Verify { file, key }) => {
+                lockdown::verify(&config, &file, key.as_deref()).await
+            }
+            Action::Lockdown(LockdownAction::Key) => lockdown::key(&*open(&config).await?).await,
+            Action::Lockdown(LockdownAction::Show { id }) => lockdown::show(&*open(&config).await?, &id).await,
+            Action::BenchSeed { users, objects, sessions, tokens, of } => {
+                let core = open(&config).await?;
+                seed::run(&core, users, objects).await?;
+                seed::artefacts(&core, &of, sessions, tokens).await
+            }
             // Answered before the log was started.
             Action::Config(_) | Action::Healthcheck => Ok(()),
         }

@@ -6,6 +6,7 @@ mod blueprint;
 mod commands;
 mod database;
 mod healthcheck;
+mod lockdown;
 mod mail;
 mod seed;
 mod user;

@@ -8,7 +8,7 @@ use weir_resource::{Actor, Unit};
 use weir_stages::dummy::DummyStage;
 use weir_store::Val;
 
-use super::{print, refusal};
+use super::{print, refusal, user};
 use crate::server::Core;
 
 /// Users of one statement, and objects of one transaction.
@@ -68,4 +68,40 @@ async fn add_objects(core: &Core, first: u32, count: u32) -> Result<()> {
         unit.create(kind, &body, None).await.map_err(refusal)?;
     }
     unit.commit().await.map_err(refusal)
+}
+
+/// Sessions and tokens of one user. Nobody knows their keys: they are there to be ended.
+pub async fn artefacts(core: &Core, of: &str, sessions: u32, tokens: u32) -> Result<()> {
+    if sessions + tokens == 0 {
+        return Ok(());
+    }
+    let (account, now) = (user::find(core, of).await?, core.site.clock.now());
+    let end = now + chrono::TimeDelta::days(30);
+    let mut tx = core.site.db.tx();
+    for _ in 0..sessions {
+        let (digest, uuid) = (core.site.random.text(64), core.site.random.uuid());
+        let sql = "INSERT INTO identity_session (key_digest, uuid, \"user\", security_epoch, expires, last_used, created) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $6)";
+        let vals =
+            [digest.into(), uuid.into(), account.id.into(), account.security_epoch.into(), end.into(), now.into()];
+        tx.write(sql, &vals).await?;
+    }
+    for _ in 0..tokens {
+        let (id, key) = (core.site.random.uuid(), core.site.random.text(60));
+        let sql = "INSERT INTO identity_token (id, identifier, key_digest, key, \"user\", expires, security_epoch, created) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        let vals: [Val; 8] = [
+            id.into(),
+            format!("seeded-{id}").into(),
+            weir_identity::digest(&key).into(),
+            key.into(),
+            account.id.into(),
+            end.into(),
+            account.security_epoch.into(),
+            now.into(),
+        ];
+        tx.write(sql, &vals).await?;
+    }
+    tx.commit().await?;
+    print(&format!("added {sessions} sessions and {tokens} tokens of {of}"))
 }

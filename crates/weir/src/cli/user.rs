@@ -101,7 +101,7 @@ pub async fn recovery_link(
     print(&format!("{base}{}", core.engine.flow_page(&link.slug, &link.query())))
 }
 
-async fn find(core: &Core, username: &str) -> Result<Account> {
+pub(super) async fn find(core: &Core, username: &str) -> Result<Account> {
     let found = accounts::find_by_username(&core.site.db, username).await.map_err(store).map_err(refusal)?;
     found.with_context(|| format!("there is no user {username:?}"))
 }

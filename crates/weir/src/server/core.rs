@@ -8,7 +8,7 @@ use weir_blueprints::{accounts::IdentityAccounts, discover::Library, instances::
 use weir_core::{Clock, Random, Registry, Resource as _, ResourceType, SystemClock, SystemRandom};
 use weir_crypto::{HashCost, HashPool};
 use weir_expression::{Limits, Pool, PoolSettings, WorkerCommand};
-use weir_flow::{App, app::Services, planner::PlanCache};
+use weir_flow::{App, app::Services, planner::PlanCache, sync::NoTargets};
 use weir_mail::Mailer;
 use weir_policy::{
     expression::{Expressions, KeptDevices},
@@ -119,6 +119,7 @@ impl Core {
             mail,
             outbound,
             services: services(config),
+            sync: Arc::new(NoTargets),
             plans,
             anonymous_session_life: config.anonymous_session_life(),
             prefix,

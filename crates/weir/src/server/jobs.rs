@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use serde_json::Value;
 use weir_identity::{reputation, session, token};
 use weir_mail::{Deliver, outbox};
-use weir_stages::invitation;
+use weir_stages::{account_lockdown::bulk, invitation};
 use weir_store::{
     Db, Durability,
     jobs::{
@@ -75,6 +75,7 @@ pub async fn runner(config: &Config, core: &Arc<Core>) -> Result<Runner> {
     handlers.insert(APPLY, Arc::new(Apply(Arc::clone(core))));
     let mail = Deliver { site: Arc::clone(&core.site), mailer: Arc::clone(&core.engine.mail) };
     handlers.insert(outbox::ACTOR, Arc::new(mail));
+    handlers.insert(bulk::ACTOR, Arc::new(bulk::LockDownUsers(Arc::clone(&core.engine))));
     let now = Arc::new(move || clock.now());
     let runner = Runner::new(core.site.db.clone(), now, handlers, config.worker.concurrency);
     let lease = Duration::from_secs(config.worker.lease_secs);
