@@ -1,7 +1,8 @@
-//! The audit trail: cleansing, and the one way by which an event becomes a row.
+//! The audit trail: cleansing, the one way by which an event becomes a row, and the language that searches for it.
 //! Must not decide who may read events, and knows no HTTP.
 
 mod cleanse;
+pub mod query;
 #[cfg(test)]
 mod tests;
 
