@@ -48,7 +48,7 @@ class Service:
             def handle_call(self):
                 service.handle(self)
 
-            do_GET = do_POST = do_DELETE = handle_call
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_call
 
             def log_message(self, *_):
                 pass

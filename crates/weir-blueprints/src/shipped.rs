@@ -12,6 +12,9 @@ macro_rules! shipped {
 /// Path and text, in the order in which they are to be applied: bootstrap first, then flows before what names them.
 pub const FILES: &[(&str, &str)] = shipped![
     "system/bootstrap.yaml",
+    "system/providers-google-workspace.yaml",
+    "system/providers-microsoft-entra.yaml",
+    "system/providers-scim.yaml",
     "default/flow-password-change.yaml",
     "default/flow-default-authentication-flow.yaml",
     "default/flow-default-authenticator-static-setup.yaml",

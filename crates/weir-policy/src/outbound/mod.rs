@@ -21,6 +21,8 @@ const REDIRECTS: usize = 5;
 const CONNECT: Duration = Duration::from_secs(5);
 /// Time for everything.
 const TOTAL: Duration = Duration::from_secs(30);
+/// Connections to one host that are kept for the next call: as many as the sync opens at a time.
+const IDLE: usize = 8;
 /// The largest answer.
 const LARGEST: usize = 1024 * 1024;
 
@@ -78,21 +80,27 @@ pub struct Outbound {
     addresses: Addresses,
     following: OnceLock<Option<Client>>,
     staying: OnceLock<Option<Client>>,
+    unverified: OnceLock<Option<Client>>,
 }
 
 impl Outbound {
     /// A client that has connected to nothing yet.
     pub fn new(settings: OutboundSettings) -> Self {
-        Self { addresses: Addresses(Arc::new(settings)), following: OnceLock::new(), staying: OnceLock::new() }
+        Self {
+            addresses: Addresses(Arc::new(settings)),
+            following: OnceLock::new(),
+            staying: OnceLock::new(),
+            unverified: OnceLock::new(),
+        }
     }
 
     fn client(&self, follow: bool) -> Option<&Client> {
         let kept = if follow { &self.following } else { &self.staying };
         // The trust store is read when the first call is made, not at the start of the server.
-        kept.get_or_init(|| self.build(follow)).as_ref()
+        kept.get_or_init(|| self.build(follow, true)).as_ref()
     }
 
-    fn build(&self, follow: bool) -> Option<Client> {
+    fn build(&self, follow: bool, verify: bool) -> Option<Client> {
         let addresses = self.addresses.clone();
         let policy = redirect::Policy::custom(move |attempt| {
             if attempt.previous().len() > REDIRECTS {
@@ -110,7 +118,8 @@ impl Outbound {
             .timeout(TOTAL)
             .no_proxy()
             .referer(false)
-            .pool_max_idle_per_host(1)
+            .tls_danger_accept_invalid_certs(!verify)
+            .pool_max_idle_per_host(IDLE)
             .pool_idle_timeout(Duration::from_secs(10))
             .dns_resolver(Arc::new(self.addresses.clone()))
             .build();
@@ -124,9 +133,30 @@ impl Outbound {
     pub async fn send(&self, request: OutboundRequest) -> Result<OutboundResponse, OutboundError> {
         check(&request.url, &self.addresses.0).map_err(OutboundError::Refused)?;
         let host = request.url.host_str().unwrap_or_default().to_owned();
-        let client = self
-            .client(request.follow_redirects)
-            .ok_or_else(|| OutboundError::Other("Calls to other servers are not possible.".to_owned()))?;
+        let client = self.client(request.follow_redirects);
+        self.send_with(client, host, request).await
+    }
+
+    /// Makes a call to a server that need not show a certificate that is trusted here, because an administrator said so.
+    /// Redirects are not followed.
+    ///
+    /// # Errors
+    /// As [`Outbound::send`].
+    pub async fn send_unverified(&self, request: OutboundRequest) -> Result<OutboundResponse, OutboundError> {
+        check(&request.url, &self.addresses.0).map_err(OutboundError::Refused)?;
+        let host = request.url.host_str().unwrap_or_default().to_owned();
+        let client = self.unverified.get_or_init(|| self.build(false, false)).as_ref();
+        self.send_with(client, host, request).await
+    }
+
+    async fn send_with(
+        &self,
+        client: Option<&Client>,
+        host: String,
+        request: OutboundRequest,
+    ) -> Result<OutboundResponse, OutboundError> {
+        let client =
+            client.ok_or_else(|| OutboundError::Other("Calls to other servers are not possible.".to_owned()))?;
         let mut call = client.request(request.method, request.url).headers(request.headers);
         if let Some(body) = request.body {
             call = call.body(body);

@@ -98,6 +98,8 @@ pub struct Outbound {
     pub duo_url: Option<String>,
     /// Where Google's directory is.
     pub google_url: Option<String>,
+    /// Where Microsoft's sign-in and Microsoft Graph are.
+    pub microsoft_url: Option<String>,
     /// Networks that may be asked although they are link-local or serve the metadata of clouds.
     #[schemars(with = "Vec<String>")]
     pub allowed_cidrs: Vec<ipnet::IpNet>,

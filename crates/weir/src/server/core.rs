@@ -8,7 +8,7 @@ use weir_blueprints::{accounts::IdentityAccounts, discover::Library, instances::
 use weir_core::{Clock, Random, Registry, Resource as _, ResourceType, SystemClock, SystemRandom};
 use weir_crypto::{HashCost, HashPool};
 use weir_expression::{Limits, Pool, PoolSettings, WorkerCommand};
-use weir_flow::{App, app::Services, planner::PlanCache, sync::NoTargets};
+use weir_flow::{App, app::Services, planner::PlanCache};
 use weir_mail::Mailer;
 use weir_policy::{
     expression::{Expressions, KeptDevices},
@@ -60,6 +60,8 @@ pub struct Core {
     pub blueprints: Arc<Blueprints>,
     /// Sources.
     pub sources: weir_sources::Shared,
+    /// Outgoing sync.
+    pub sync: Arc<weir_sync::Engine>,
 }
 
 impl Core {
@@ -97,6 +99,8 @@ impl Core {
         };
         weir_sources::hooks(&mut hooks, &sources);
         weir_applications::hooks(&mut hooks);
+        let targets = weir_sync::kinds();
+        weir_sync::hooks(&mut hooks, &targets, Some(&expressions));
         weir_mail::hooks(&mut hooks, &mail);
         weir_stages::hooks(&mut hooks);
         weir_stages::source::hooks(&mut hooks, &weir_sources::kinds());
@@ -109,9 +113,18 @@ impl Core {
         let begun = std::time::Instant::now();
         let site = Site::open(parts).await.context("reading the configuration")?;
         metrics::histogram!("weir_snapshot_rebuild_seconds").record(begun.elapsed().as_secs_f64());
+        let policies = weir_policy::kinds(Arc::clone(&expressions));
+        let sync = Arc::new(weir_sync::Engine {
+            site: Arc::clone(&site),
+            policies: policies.clone(),
+            expressions: Arc::clone(&expressions),
+            outbound: Arc::clone(&outbound),
+            kinds: targets,
+            services: sync_services(config),
+        });
         let engine = App {
             site: Arc::clone(&site),
-            policies: weir_policy::kinds(Arc::clone(&expressions)),
+            policies,
             stages: weir_sources::stages(weir_stages::kinds()),
             sources: weir_sources::kinds(),
             hashes: Arc::clone(&hashes),
@@ -119,17 +132,27 @@ impl Core {
             mail,
             outbound,
             services: services(config),
-            sync: Arc::new(NoTargets),
+            sync: Arc::new(weir_sync::port::Targets(Arc::clone(&sync))),
             plans,
             anonymous_session_life: config.anonymous_session_life(),
             prefix,
         };
-        Ok(Arc::new(Self { site, engine: Arc::new(engine), hashes, blueprints, sources }))
+        Ok(Arc::new(Self { site, engine: Arc::new(engine), hashes, blueprints, sources, sync }))
+    }
+}
+
+fn url(url: &Option<String>) -> Option<String> {
+    url.as_ref().map(|url| url.trim_end_matches('/').to_owned())
+}
+
+fn sync_services(config: &Config) -> weir_sync::Services {
+    weir_sync::Services {
+        google_url: url(&config.outbound.google_url),
+        microsoft_url: url(&config.outbound.microsoft_url),
     }
 }
 
 fn services(config: &Config) -> Services {
-    let url = |url: &Option<String>| url.as_ref().map(|url| url.trim_end_matches('/').to_owned());
     Services {
         twilio_url: url(&config.outbound.twilio_url),
         duo_url: url(&config.outbound.duo_url),
@@ -146,6 +169,7 @@ fn registry() -> Registry {
     types.extend(weir_stages::resources());
     types.extend(weir_sources::resources());
     types.extend(weir_applications::resources());
+    types.extend(weir_sync::resources());
     types.extend(weir_http::resources());
     types.push(ResourceType::of::<BlueprintInstance>());
     Registry::new(types)

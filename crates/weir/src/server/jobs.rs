@@ -33,6 +33,7 @@ const SCHEDULES: &[(&str, &str, &str)] = &[
     (MAINTAIN, "17 * * * *", "Refresh the statistics of the database"),
     (DISCOVER, "*/10 * * * *", "Apply blueprints that are new or have changed"),
     (SOURCES, "23 * * * *", "Fetch what the providers of sources tell of themselves, and their keys"),
+    (weir_sync::tasks::SWEEP, weir_sync::tasks::SWEEP_CRONTAB, "Wake targets of the sync that have something due"),
 ];
 
 /// Tables whose rows have an end, with their key. A consent that does not end has none.
@@ -76,6 +77,7 @@ pub async fn runner(config: &Config, core: &Arc<Core>) -> Result<Runner> {
     let mail = Deliver { site: Arc::clone(&core.site), mailer: Arc::clone(&core.engine.mail) };
     handlers.insert(outbox::ACTOR, Arc::new(mail));
     handlers.insert(bulk::ACTOR, Arc::new(bulk::LockDownUsers(Arc::clone(&core.engine))));
+    handlers.extend(weir_sync::tasks::handlers(&core.sync));
     let now = Arc::new(move || clock.now());
     let runner = Runner::new(core.site.db.clone(), now, handlers, config.worker.concurrency);
     let lease = Duration::from_secs(config.worker.lease_secs);

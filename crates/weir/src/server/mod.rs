@@ -208,7 +208,7 @@ fn http_with(config: &Config, core: &Core, metrics: Metrics) -> Result<Arc<AppSt
         policies: Arc::new(policies::Trials { engine: Arc::clone(&core.engine) }),
         blueprints: Arc::clone(&core.blueprints) as Arc<dyn weir_http::state::Blueprints>,
         metrics,
-        routes: routes::routes(&core.engine),
+        routes: routes::routes(core),
     })
 }
 

@@ -1,0 +1,233 @@
+//! The rows behind connections, as the engine reads and writes them.
+
+use crate::state::Model;
+use serde_json::Value;
+use uuid::Uuid;
+use weir_core::Map;
+use weir_identity::{Reader, attributes};
+use weir_store::{Row, StoreError, Tx, Val};
+
+/// Values of one statement.
+const CHUNK: usize = 500;
+
+/// Where the connections of a kind of provider are.
+#[derive(Clone, Copy, Debug)]
+pub struct Tables {
+    /// Those of users.
+    pub users: &'static str,
+    /// Those of groups.
+    pub groups: &'static str,
+    /// The column with what the target calls the object.
+    pub id: &'static str,
+}
+
+impl Tables {
+    /// Table and column of the object.
+    pub fn of(&self, model: Model) -> (&'static str, &'static str) {
+        match model {
+            Model::User => (self.users, "\"user\""),
+            Model::Group => (self.groups, "\"group\""),
+        }
+    }
+}
+
+/// An object that a target knows.
+#[derive(Clone, Debug, Default)]
+pub struct Connection {
+    /// Key of the connection.
+    pub id: String,
+    /// What the target calls the object.
+    pub remote_id: String,
+    /// What was last sent.
+    pub attributes: Map,
+    /// Members that were last sent, by what the target calls them.
+    pub members: Vec<String>,
+}
+
+fn key(model: Model, key: &str) -> Val {
+    match model {
+        Model::User => key.parse::<i64>().map_or(Val::Int(None), Val::from),
+        Model::Group => key.into(),
+    }
+}
+
+fn read(tables: &Tables, model: Model, row: &Row) -> Result<Connection, StoreError> {
+    let members = match model {
+        Model::User => Vec::new(),
+        Model::Group => serde_json::from_value(row.json("members")?).unwrap_or_default(),
+    };
+    Ok(Connection {
+        id: row.text("id")?,
+        remote_id: row.text(tables.id)?,
+        attributes: attributes::object(row.json("attributes")?),
+        members,
+    })
+}
+
+/// The connection of an object.
+///
+/// # Errors
+/// Those of the store.
+pub async fn find(
+    mut reader: impl Reader,
+    tables: &Tables,
+    provider: i64,
+    (model, object): (Model, &str),
+) -> Result<Option<Connection>, StoreError> {
+    let (table, column) = tables.of(model);
+    let sql = format!("SELECT * FROM {table} WHERE provider = $1 AND {column} = $2");
+    let row = reader.read_one(&sql, &[provider.into(), key(model, object)]).await?;
+    row.map(|row| read(tables, model, &row)).transpose()
+}
+
+/// Keeps what a target knows of an object. False when the target's object is connected with another one here.
+///
+/// # Errors
+/// Those of the store.
+pub async fn save(
+    tx: &mut Tx,
+    id: Uuid,
+    (tables, provider): (&Tables, i64),
+    (model, object): (Model, &str),
+    new: &Connection,
+) -> Result<bool, StoreError> {
+    let (table, column) = tables.of(model);
+    let taken = format!("SELECT id FROM {table} WHERE provider = $1 AND {} = $2 AND {column} <> $3", tables.id);
+    let who = key(model, object);
+    if tx.read_one(&taken, &[provider.into(), Val::from(&new.remote_id), who.clone()]).await?.is_some() {
+        return Ok(false);
+    }
+    let attributes = Value::Object(new.attributes.clone());
+    let mut vals: Vec<Val> =
+        vec![id.into(), Val::from(&new.remote_id), who, provider.into(), attributes.to_string().into()];
+    let (names, marks, sets) = match model {
+        Model::User => ("", "", ""),
+        Model::Group => {
+            vals.push(Value::from(new.members.clone()).to_string().into());
+            (", members", ", $6", ", members = excluded.members")
+        }
+    };
+    // The object may have gone meanwhile: then there is nothing to connect.
+    let home = if model == Model::User { "identity_user" } else { "identity_group" };
+    let sql = format!(
+        "INSERT INTO {table} (id, {remote}, {column}, provider, attributes{names}) \
+         SELECT $1, $2, h.id, $4, $5{marks} FROM {home} h WHERE h.id = $3 \
+         ON CONFLICT (provider, {column}) DO UPDATE SET {remote} = excluded.{remote}, \
+         attributes = excluded.attributes{sets}",
+        remote = tables.id
+    );
+    tx.write(&sql, &vals).await?;
+    Ok(true)
+}
+
+/// Forgets what a target knows of an object.
+///
+/// # Errors
+/// Those of the store.
+pub async fn forget(
+    tx: &mut Tx,
+    tables: &Tables,
+    provider: i64,
+    (model, object): (Model, &str),
+) -> Result<(), StoreError> {
+    let (table, column) = tables.of(model);
+    let sql = format!("DELETE FROM {table} WHERE provider = $1 AND {column} = $2");
+    tx.write(&sql, &[provider.into(), key(model, object)]).await?;
+    Ok(())
+}
+
+/// Forgets everything that a target knows.
+///
+/// # Errors
+/// Those of the store.
+pub async fn forget_all(tx: &mut Tx, tables: &Tables, provider: i64) -> Result<(), StoreError> {
+    for table in [tables.users, tables.groups] {
+        tx.write(&format!("DELETE FROM {table} WHERE provider = $1"), &[provider.into()]).await?;
+    }
+    Ok(())
+}
+
+/// What the target calls the members of a group that it knows.
+///
+/// # Errors
+/// Those of the store.
+pub async fn members(
+    mut reader: impl Reader,
+    tables: &Tables,
+    provider: i64,
+    group: &str,
+) -> Result<Vec<String>, StoreError> {
+    let sql = format!(
+        "SELECT c.{id} AS remote FROM {users} c JOIN identity_membership m ON m.user_id = c.\"user\" \
+         WHERE m.group_id = $1 AND c.provider = $2 ORDER BY c.{id}",
+        id = tables.id,
+        users = tables.users
+    );
+    reader.read(&sql, &[group.into(), provider.into()]).await?.iter().map(|row| row.text("remote")).collect()
+}
+
+/// Those of these users of the target who are still connected.
+///
+/// # Errors
+/// Those of the store.
+pub async fn still_known(
+    mut reader: impl Reader,
+    tables: &Tables,
+    provider: i64,
+    remote: &[String],
+) -> Result<Vec<String>, StoreError> {
+    let mut found = Vec::new();
+    for part in remote.chunks(CHUNK) {
+        let marks: Vec<String> = (2..part.len() + 2).map(|i| format!("${i}")).collect();
+        let mut vals: Vec<Val> = vec![provider.into()];
+        vals.extend(part.iter().map(Val::from));
+        let sql = format!(
+            "SELECT {id} AS remote FROM {users} WHERE provider = $1 AND {id} IN ({})",
+            marks.join(", "),
+            id = tables.id,
+            users = tables.users
+        );
+        for row in reader.read(&sql, &vals).await? {
+            found.push(row.text("remote")?);
+        }
+    }
+    Ok(found)
+}
+
+/// Keys of connected objects after a key, in order.
+///
+/// # Errors
+/// Those of the store.
+pub async fn page(
+    mut reader: impl Reader,
+    tables: &Tables,
+    provider: i64,
+    model: Model,
+    (after, limit): (Option<&str>, usize),
+) -> Result<Vec<String>, StoreError> {
+    let (table, column) = tables.of(model);
+    let mut vals: Vec<Val> = vec![provider.into(), i64::try_from(limit).unwrap_or(i64::MAX).into()];
+    let beyond = match after {
+        Some(after) => {
+            vals.push(key(model, after));
+            format!("AND {column} > $3")
+        }
+        None => String::new(),
+    };
+    let sql = format!("SELECT {column} AS object FROM {table} WHERE provider = $1 {beyond} ORDER BY {column} LIMIT $2");
+    let rows = reader.read(&sql, &vals).await?;
+    let text = |row: &Row| match model {
+        Model::User => row.int("object").map(|id| id.to_string()),
+        Model::Group => row.text("object"),
+    };
+    rows.iter().map(text).collect()
+}
+
+/// Groups that a user is a direct member of.
+///
+/// # Errors
+/// Those of the store.
+pub async fn groups_of(mut reader: impl Reader, user: &str) -> Result<Vec<String>, StoreError> {
+    let sql = "SELECT group_id FROM identity_membership WHERE user_id = $1 ORDER BY group_id";
+    reader.read(sql, &[key(Model::User, user)]).await?.iter().map(|row| row.text("group_id")).collect()
+}

@@ -1,0 +1,101 @@
+//! Outgoing sync: other systems keep copies of users and groups, and this crate keeps the copies as they are here. SCIM,
+//! Google Workspace and Microsoft Entra are three kinds of targets of one engine.
+//!
+//! A change of an object makes a row of the outbox pending ([`state`]) in the same transaction ([`hooks`]). Tasks
+//! ([`tasks`]) deliver what is pending ([`engine`]): they look at the object as it is, make the calls of the kind
+//! ([`target`]), and settle the row. No call is made inside a transaction.
+//!
+//! A kind of target is a folder with a [`target::Kind`], and a line in each list below.
+
+pub mod connection;
+pub mod engine;
+pub mod entra;
+pub mod google;
+pub mod hooks;
+pub mod journal;
+pub mod mapping;
+pub mod port;
+pub mod provider;
+pub mod routes;
+pub mod scim;
+pub mod state;
+pub mod target;
+pub mod tasks;
+#[cfg(test)]
+mod tests;
+mod tokens;
+pub mod wire;
+
+pub use engine::{Engine, Services, TargetState};
+pub use provider::Kinds;
+pub use routes::routes;
+
+use connection::ConnectionHooks;
+use hooks::{Changes, GroupChanges, UserChanges};
+use state::Model;
+use std::sync::Arc;
+use tasks::{ApplicationHooks, ProviderHooks};
+use weir_applications::Application;
+use weir_core::{Resource, ResourceType};
+use weir_identity::{Group, User};
+use weir_policy::expression::Expressions;
+use weir_resource::HookSet;
+use weir_sources::mapping::MappingHooks;
+
+/// The definitions of this crate.
+pub fn resources() -> Vec<ResourceType> {
+    vec![
+        ResourceType::of::<scim::SCIMProvider>(),
+        ResourceType::of::<google::GoogleWorkspaceProvider>(),
+        ResourceType::of::<entra::MicrosoftEntraProvider>(),
+        ResourceType::of::<connection::SCIMProviderUser>(),
+        ResourceType::of::<connection::SCIMProviderGroup>(),
+        ResourceType::of::<connection::GoogleWorkspaceProviderUser>(),
+        ResourceType::of::<connection::GoogleWorkspaceProviderGroup>(),
+        ResourceType::of::<connection::MicrosoftEntraProviderUser>(),
+        ResourceType::of::<connection::MicrosoftEntraProviderGroup>(),
+        ResourceType::of::<mapping::SCIMMapping>(),
+        ResourceType::of::<mapping::GoogleWorkspaceProviderMapping>(),
+        ResourceType::of::<mapping::MicrosoftEntraProviderMapping>(),
+    ]
+}
+
+/// The kinds of targets.
+pub fn kinds() -> Kinds {
+    Kinds(vec![
+        Arc::new(scim::ScimKind::default()),
+        Arc::new(google::GoogleKind::default()),
+        Arc::new(entra::EntraKind::default()),
+    ])
+}
+
+/// Special behaviour: of these kinds, and of users and groups, whose changes are told. Without expressions mappings are
+/// saved unseen, which is for tests that have no worker.
+pub fn hooks(set: &mut HookSet, kinds: &Kinds, expressions: Option<&Arc<Expressions>>) {
+    let changes = Arc::new(Changes { kinds: kinds.clone() });
+    set.add(User::MODEL, Arc::new(UserChanges(Arc::clone(&changes))));
+    set.add(Group::MODEL, Arc::new(GroupChanges(Arc::clone(&changes))));
+    set.add(Application::MODEL, Arc::new(ApplicationHooks { kinds: kinds.clone() }));
+    for kind in &kinds.0 {
+        set.add(kind.model(), Arc::new(weir_applications::provider::ProviderHooks));
+        set.add(kind.model(), Arc::new(ProviderHooks { kinds: kinds.clone() }));
+    }
+    let mut connected = |model, provider, of| {
+        set.add(model, Arc::new(ConnectionHooks { model: of, provider, changes: Arc::clone(&changes) }));
+    };
+    connected(connection::SCIMProviderUser::MODEL, scim::SCIMProvider::MODEL, Model::User);
+    connected(connection::SCIMProviderGroup::MODEL, scim::SCIMProvider::MODEL, Model::Group);
+    connected(connection::GoogleWorkspaceProviderUser::MODEL, google::GoogleWorkspaceProvider::MODEL, Model::User);
+    connected(connection::GoogleWorkspaceProviderGroup::MODEL, google::GoogleWorkspaceProvider::MODEL, Model::Group);
+    connected(connection::MicrosoftEntraProviderUser::MODEL, entra::MicrosoftEntraProvider::MODEL, Model::User);
+    connected(connection::MicrosoftEntraProviderGroup::MODEL, entra::MicrosoftEntraProvider::MODEL, Model::Group);
+    if let Some(expressions) = expressions {
+        for model in [
+            mapping::SCIMMapping::MODEL,
+            mapping::GoogleWorkspaceProviderMapping::MODEL,
+            mapping::MicrosoftEntraProviderMapping::MODEL,
+        ] {
+            set.add(model, Arc::new(MappingHooks(Arc::clone(expressions))));
+        }
+    }
+}

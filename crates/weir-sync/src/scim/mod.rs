@@ -1,0 +1,229 @@
+//! SCIM 2 (RFC 7643, 7644): any application that speaks it.
+
+mod auth;
+mod config;
+mod target;
+
+use crate::{
+    connection::Tables,
+    engine::Engine,
+    target::{Kind, Target, Terms},
+    wire::{Failure, Wire},
+};
+use async_trait::async_trait;
+use config::{Abilities, Known};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{sync::Arc, time::Duration};
+use target::Scim;
+use weir_core::{DurationText, Family, FieldErrors, Map, Ref, Resource, Secret};
+use weir_identity::Group;
+use weir_resource::{AnyPropertyMapping, Stored};
+use weir_sources::oauth::OAuthSource;
+
+/// How this site proves who it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SCIMAuthenticationMode {
+    /// A fixed token.
+    #[default]
+    Token,
+    /// Tokens of an OAuth provider, asked for in the name of this site.
+    Oauth,
+    /// Tokens of an OAuth provider, allowed once by a person.
+    OauthInteractive,
+}
+
+/// What is special about the application.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CompatibilityMode {
+    /// Nothing.
+    #[default]
+    Default,
+    /// AWS: changes of groups name their attributes one by one.
+    Aws,
+    /// Slack: filters work although they are not announced.
+    Slack,
+    /// Salesforce: what the server can do stands at another address.
+    Sfdc,
+    /// GitLab.
+    Gitlab,
+    /// Webex.
+    Webex,
+    /// vCenter: it is not asked what it can do, and changes are sent whole.
+    Vcenter,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn hour() -> DurationText {
+    "hours=1".into()
+}
+
+pub(crate) fn page_size() -> i32 {
+    100
+}
+
+pub(crate) fn page_timeout() -> DurationText {
+    "minutes=30".into()
+}
+
+/// Keeps the users and groups of an application that speaks SCIM as they are here.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct SCIMProvider {
+    /// Name for people.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// Mappings that make the application's users.
+    #[serde(default)]
+    pub property_mappings: Vec<Ref<AnyPropertyMapping>>,
+    /// Mappings that make the application's groups.
+    #[serde(default)]
+    pub property_mappings_group: Vec<Ref<AnyPropertyMapping>>,
+    /// Address of the application's SCIM interface; most end in `/v2`.
+    #[schemars(length(min = 1))]
+    pub url: String,
+    /// The application must show a certificate that is trusted here.
+    #[serde(default = "yes")]
+    pub verify_certificates: bool,
+    /// The fixed token.
+    #[serde(default)]
+    pub token: Secret,
+    /// How this site proves who it is.
+    #[serde(default)]
+    pub auth_mode: SCIMAuthenticationMode,
+    /// The OAuth source whose provider gives tokens.
+    #[serde(default)]
+    pub auth_oauth: Option<Ref<OAuthSource>>,
+    /// Further parameters of the request for tokens, such as `grant_type`.
+    #[serde(default)]
+    pub auth_oauth_params: Map,
+    /// What is special about the application.
+    #[serde(default)]
+    pub compatibility_mode: CompatibilityMode,
+    /// How long it is remembered what the application can do; `minutes=0` asks each time.
+    #[serde(default = "hour")]
+    pub service_provider_config_cache_timeout: DurationText,
+    /// Accounts of programs are left out.
+    #[serde(default)]
+    pub exclude_users_service_account: bool,
+    /// Objects of a page.
+    #[serde(default = "page_size")]
+    #[schemars(range(min = 1, max = 2147483647))]
+    pub sync_page_size: i32,
+    /// Time for a page.
+    #[serde(default = "page_timeout")]
+    pub sync_page_timeout: DurationText,
+    /// Users and groups that the application has already are looked for.
+    #[serde(default = "yes")]
+    pub discovery_enabled: bool,
+    /// Only these groups; all when empty.
+    #[serde(default)]
+    pub group_filters: Vec<Ref<Group>>,
+    /// Nothing is changed at the application.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+impl weir_core::types::RefTarget for SCIMProvider {
+    const MODEL: &'static str = <Self as Resource>::MODEL;
+    const NUMBERED: bool = true;
+    type Pk = i64;
+}
+
+impl Resource for SCIMProvider {
+    const MODEL: &'static str = "authentik_providers_scim.scimprovider";
+    const PATH: &'static str = "providers/scim";
+    const SCHEMA: &'static str = "SCIMProvider";
+    const VERBOSE: &'static str = "SCIM Provider";
+    const COMPONENT: &'static str = "ak-provider-scim-form";
+    const FAMILY: Option<Family> = Some(Family::Provider);
+    const PARAM: &'static str = "id";
+
+    fn check(&self) -> FieldErrors {
+        let mut errors = FieldErrors::new();
+        let is_web = url::Url::parse(&self.url).is_ok_and(|url| ["http", "https"].contains(&url.scheme()));
+        if !is_web {
+            errors.add("url", "Enter a valid URL.", "invalid");
+        }
+        errors
+    }
+}
+
+/// The kind of provider.
+#[derive(Default)]
+pub struct ScimKind {
+    known: Known,
+}
+
+const TABLES: Tables = Tables { users: "sync_scim_user", groups: "sync_scim_group", id: "scim_id" };
+
+/// Reads the settings of a provider.
+pub(crate) fn read<T: Resource>(provider: &Stored) -> Result<T, Failure> {
+    let doc = serde_json::Value::Object(provider.doc.clone());
+    serde_json::from_value(doc).map_err(|error| Failure::Stop(format!("The provider cannot be read: {error}")))
+}
+
+pub(crate) fn size(size: i32) -> usize {
+    usize::try_from(size).unwrap_or(1).max(1)
+}
+
+pub(crate) fn span(text: &DurationText) -> Duration {
+    text.delta().to_std().unwrap_or_default().max(Duration::from_secs(1))
+}
+
+#[async_trait]
+impl Kind for ScimKind {
+    fn model(&self) -> &'static str {
+        SCIMProvider::MODEL
+    }
+
+    fn tables(&self) -> Tables {
+        TABLES
+    }
+
+    fn terms(&self, provider: &Stored) -> Result<Terms, Failure> {
+        let provider: SCIMProvider = read(provider)?;
+        Ok(Terms {
+            user_mappings: provider.property_mappings,
+            group_mappings: provider.property_mappings_group,
+            exclude_service_accounts: provider.exclude_users_service_account,
+            filter_group: None,
+            group_filters: provider.group_filters.iter().map(|group| *group.pk()).collect(),
+            page_size: size(provider.sync_page_size),
+            page_timeout: span(&provider.sync_page_timeout),
+            dry_run: provider.dry_run,
+            discovery: provider.discovery_enabled,
+            verify: provider.verify_certificates,
+        })
+    }
+
+    async fn open<'a>(
+        &'a self,
+        engine: &'a Engine,
+        number: i64,
+        provider: &Stored,
+        wire: &Wire<'_>,
+    ) -> Result<Box<dyn Target + 'a>, Failure> {
+        let settings: SCIMProvider = read(provider)?;
+        let authorization = auth::authorization(engine, number, &settings, wire).await?;
+        let mut scim = Scim {
+            base: settings.url.trim_end_matches('/').to_owned(),
+            mode: settings.compatibility_mode,
+            authorization,
+            page_size: size(settings.sync_page_size),
+            abilities: Arc::new(Abilities::default()),
+        };
+        let now = engine.site.clock.now();
+        let life = settings.service_provider_config_cache_timeout.delta();
+        scim.abilities = self.known.get(number, now, life, &scim, wire).await?;
+        Ok(Box::new(scim))
+    }
+
+    fn forget(&self, number: i64) {
+        self.known.forget(number);
+    }
+}

@@ -1,0 +1,445 @@
+//! The outbox: for every object and target one row that says what is to be told and how that went.
+//!
+//! A row is made pending in the transaction that changes the object. It never holds what is to be sent: whoever delivers
+//! looks at the object as it is then, so that ten changes in a row are one delivery, and an older state can never
+//! overtake a newer one.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use uuid::Uuid;
+use weir_core::Random;
+use weir_identity::Reader;
+use weir_store::{Dialect, Row, StoreError, Tx, Val};
+
+/// Rows of one statement.
+const CHUNK: usize = 100;
+/// How long a claim is good when its holder does not come back.
+const CLAIM: TimeDelta = TimeDelta::minutes(5);
+
+/// What is synchronised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Model {
+    /// Users.
+    User,
+    /// Groups.
+    Group,
+}
+
+impl Model {
+    /// The word in the store and in answers.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Group => "group",
+        }
+    }
+
+    /// The model of this word.
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::User, Self::Group].into_iter().find(|model| model.word() == word)
+    }
+}
+
+/// How an object stands with a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Waits for delivery.
+    Pending,
+    /// The target knows the object as it is.
+    InSync,
+    /// Given up until the object changes, somebody replays it, or the next full sync.
+    Failed,
+    /// Left out by a mapping or a dry run.
+    Skipped,
+}
+
+impl State {
+    /// The word in the store and in answers.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::InSync => "in_sync",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+
+    /// The state of this word.
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::Pending, Self::InSync, Self::Failed, Self::Skipped].into_iter().find(|state| state.word() == word)
+    }
+}
+
+/// A row in somebody's hands.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// Key of the row.
+    pub id: String,
+    /// What it is about.
+    pub model: Model,
+    /// Key of the object.
+    pub key: String,
+    /// The version it was claimed in.
+    pub version: i64,
+    /// Attempts before this one.
+    pub attempts: i64,
+    /// The object was deleted here.
+    pub gone: bool,
+    /// What the target called it, when it was deleted here.
+    pub remote_id: Option<String>,
+    /// Proves that the row is still ours.
+    pub claim: String,
+}
+
+impl Claimed {
+    fn of(row: &Row, claim: &str) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.text("id")?,
+            model: Model::of(&row.text("model")?).unwrap_or(Model::User),
+            key: row.text("object_key")?,
+            version: row.int("version")?,
+            attempts: row.int("attempts")?,
+            gone: row.bool("gone")?,
+            remote_id: row.opt_text("remote_id")?,
+            claim: claim.to_owned(),
+        })
+    }
+}
+
+/// An object to be told of: its key, and what the target calls it when it is deleted here.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Change {
+    /// Key of the object.
+    pub key: String,
+    /// Deleted here: what the target calls it.
+    pub gone: Option<String>,
+}
+
+impl Change {
+    /// A changed object.
+    pub fn of(key: impl Into<String>) -> Self {
+        Self { key: key.into(), gone: None }
+    }
+}
+
+/// Makes objects pending for a target; several changes of one object are one row.
+///
+/// # Errors
+/// Those of the store.
+pub async fn enqueue(
+    tx: &mut Tx,
+    (random, now): (&dyn Random, DateTime<Utc>),
+    provider: i64,
+    model: Model,
+    changes: &[Change],
+) -> Result<(), StoreError> {
+    // In one order everywhere, so that two transactions never wait for each other.
+    let mut changes: Vec<&Change> = changes.iter().collect();
+    changes.sort();
+    changes.dedup_by(|a, b| a.key == b.key);
+    for part in changes.chunks(CHUNK) {
+        let mut vals: Vec<Val> = vec![provider.into(), model.word().into(), now.into()];
+        let rows: Vec<String> = part
+            .iter()
+            .map(|change| {
+                let first = vals.len() + 1;
+                vals.push(random.uuid().to_string().into());
+                vals.push(Val::from(&change.key));
+                vals.push(change.gone.is_some().into());
+                vals.push(Val::from(change.gone.as_deref()));
+                let (id, key, gone, remote) = (first, first + 1, first + 2, first + 3);
+                format!("(${id}, $1, $2, ${key}, 'pending', ${gone}, ${remote}, $3, $3, $3)")
+            })
+            .collect();
+        let sql = format!(
+            "INSERT INTO sync_state (id, provider, model, object_key, state, gone, remote_id, due, queued, changed) \
+             VALUES {} ON CONFLICT (provider, model, object_key) DO UPDATE SET \
+             queued = CASE WHEN sync_state.state = 'pending' THEN sync_state.queued ELSE excluded.queued END, \
+             state = 'pending', version = sync_state.version + 1, attempts = 0, due = excluded.due, \
+             gone = (sync_state.gone OR excluded.gone), remote_id = COALESCE(excluded.remote_id, sync_state.remote_id), \
+             changed = excluded.changed",
+            rows.join(", ")
+        );
+        tx.write(&sql, &vals).await?;
+    }
+    Ok(())
+}
+
+/// Takes up to `limit` due objects of a target, users first; of one object only when a key is given, due or not.
+///
+/// # Errors
+/// Those of the store.
+pub async fn claim(
+    tx: &mut Tx,
+    (random, now): (&dyn Random, DateTime<Utc>),
+    provider: i64,
+    only: Option<(Model, &str)>,
+    limit: i64,
+) -> Result<Vec<Claimed>, StoreError> {
+    let claim = random.uuid().to_string();
+    let mut vals: Vec<Val> =
+        vec![provider.into(), now.into(), claim.clone().into(), (now + CLAIM).into(), limit.into()];
+    let which = match only {
+        Some((model, key)) => {
+            vals.push(model.word().into());
+            vals.push(key.into());
+            "AND model = $6 AND object_key = $7"
+        }
+        // Groups wait for their members.
+        None => {
+            "AND state = 'pending' AND due <= $2 AND model = (SELECT MAX(model) FROM sync_state WHERE provider = $1 \
+             AND state = 'pending' AND due <= $2 AND (claimed_until IS NULL OR claimed_until < $2))"
+        }
+    };
+    let sql = format!(
+        "WITH picked AS MATERIALIZED (SELECT id FROM sync_state WHERE provider = $1 {which} \
+         AND (claimed_until IS NULL OR claimed_until < $2) ORDER BY model DESC, due, id LIMIT $5{}) \
+         UPDATE sync_state SET claim = $3, claimed_until = $4 WHERE id IN (SELECT id FROM picked) \
+         RETURNING id, model, object_key, version, attempts, gone, remote_id",
+        tx.dialect().for_update_skip_locked()
+    );
+    tx.write_returning(&sql, &vals).await?.iter().map(|row| Claimed::of(row, &claim)).collect()
+}
+
+/// What becomes of a claimed row.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// It has this state now, for a reason.
+    Is(State, String),
+    /// Nothing is to be remembered: neither side knows the object.
+    Forget,
+    /// It is tried again at this time.
+    Again(DateTime<Utc>, String),
+    /// Nobody tried: it is given back as it was.
+    Release,
+}
+
+/// Settles a claimed row. What changed meanwhile stays pending.
+///
+/// # Errors
+/// Those of the store.
+pub async fn settle(tx: &mut Tx, now: DateTime<Utc>, row: &Claimed, verdict: &Verdict) -> Result<(), StoreError> {
+    let owner = [Val::from(&row.id), Val::from(&row.claim), Val::from(row.version)];
+    let held = "id = $1 AND claim = $2 AND version = $3";
+    let done = match verdict {
+        Verdict::Forget => tx.write(&format!("DELETE FROM sync_state WHERE {held}"), &owner).await?,
+        Verdict::Is(state, reason) => {
+            let sql = format!(
+                "UPDATE sync_state SET state = $4, reason = $5, claim = NULL, claimed_until = NULL, changed = $6, \
+                 attempts = 0, synced = CASE WHEN $4 = 'in_sync' THEN $6 ELSE synced END WHERE {held}"
+            );
+            let more = [state.word().into(), Val::from(reason), now.into()];
+            tx.write(&sql, &[owner.as_slice(), &more].concat()).await?
+        }
+        Verdict::Again(due, reason) => {
+            let sql = format!(
+                "UPDATE sync_state SET state = 'pending', reason = $4, attempts = attempts + 1, due = $5, claim = NULL, \
+                 claimed_until = NULL, changed = $6 WHERE {held}"
+            );
+            let more = [Val::from(reason), (*due).into(), now.into()];
+            tx.write(&sql, &[owner.as_slice(), &more].concat()).await?
+        }
+        Verdict::Release => 0,
+    };
+    if done == 0 {
+        let sql = "UPDATE sync_state SET claim = NULL, claimed_until = NULL WHERE id = $1 AND claim = $2";
+        tx.write(sql, &[Val::from(&row.id), Val::from(&row.claim)]).await?;
+    }
+    Ok(())
+}
+
+/// When the next pending object of a target is due; none when nothing is pending.
+///
+/// # Errors
+/// Those of the store.
+pub async fn next_due(mut reader: impl Reader, provider: i64) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let sql = "SELECT MIN(due) AS due FROM sync_state WHERE provider = $1 AND state = 'pending'";
+    let row = reader.read_one(sql, &[provider.into()]).await?;
+    row.map(|row| row.opt_time("due")).transpose().map(Option::flatten)
+}
+
+/// Makes deleted objects pending again that a target did not let go.
+///
+/// # Errors
+/// Those of the store.
+pub async fn retry_gone(tx: &mut Tx, now: DateTime<Utc>, provider: i64) -> Result<(), StoreError> {
+    let sql = "UPDATE sync_state SET state = 'pending', version = version + 1, attempts = 0, due = $2, changed = $2 \
+               WHERE provider = $1 AND gone = TRUE AND state IN ('failed', 'skipped')";
+    tx.write(sql, &[provider.into(), now.into()]).await?;
+    Ok(())
+}
+
+/// Forgets everything about a target that goes away.
+///
+/// # Errors
+/// Those of the store.
+pub async fn forget_target(tx: &mut Tx, provider: i64) -> Result<(), StoreError> {
+    tx.write("DELETE FROM sync_state WHERE provider = $1", &[provider.into()]).await?;
+    tx.write("DELETE FROM sync_target WHERE provider = $1", &[provider.into()]).await?;
+    Ok(())
+}
+
+/// A job of this actor and uid that nobody has begun yet stays where it is until this transaction ends: it will see what
+/// is written here. False when there is none.
+///
+/// # Errors
+/// Those of the store.
+pub async fn is_waiting(tx: &mut Tx, actor: &str, uid: &str, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    let lock = if tx.dialect() == Dialect::Postgres { " FOR SHARE" } else { "" };
+    let sql = format!(
+        "SELECT id FROM job WHERE actor_name = $1 AND uid = $2 AND state = 'queued' AND due <= $3 LIMIT 1{lock}"
+    );
+    Ok(tx.read_one(&sql, &[actor.into(), uid.into(), now.into()]).await?.is_some())
+}
+
+/// A row as the interface shows it.
+pub(crate) fn shown(row: &Row) -> Result<Value, StoreError> {
+    let time = |name: &str| -> Result<Value, StoreError> {
+        Ok(row.opt_time(name)?.map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)).into())
+    };
+    Ok(json!({
+        "pk": row.text("id")?,
+        "provider": row.int("provider")?,
+        "model": row.text("model")?,
+        "object": row.text("object_key")?,
+        "state": row.text("state")?,
+        "reason": row.text("reason")?,
+        "attempts": row.int("attempts")?,
+        "deleted": row.bool("gone")?,
+        "queued": time("queued")?,
+        "changed": time("changed")?,
+        "last_synced": time("synced")?,
+        "next_attempt": if row.text("state")? == "pending" { time("due")? } else { Value::Null },
+    }))
+}
+
+/// The target's own row, made when there is none.
+///
+/// # Errors
+/// Those of the store.
+pub async fn ensure_target(tx: &mut Tx, provider: i64) -> Result<(), StoreError> {
+    tx.write("INSERT INTO sync_target (provider) VALUES ($1) ON CONFLICT DO NOTHING", &[provider.into()]).await?;
+    Ok(())
+}
+
+/// What is known of a target as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct TargetRow {
+    /// Nothing is sent before.
+    pub blocked_until: Option<DateTime<Utc>>,
+    /// Failures in a row.
+    pub failures: i64,
+    /// The last of them.
+    pub last_error: String,
+    /// A full sync is on its way until this time at most.
+    pub running_until: Option<DateTime<Utc>>,
+    /// End of the last full sync that went well.
+    pub last_success: Option<DateTime<Utc>>,
+    /// Opens the target.
+    pub access_token: Option<String>,
+    /// Gets a new one.
+    pub refresh_token: Option<String>,
+    /// End of the access token.
+    pub token_expires: Option<DateTime<Utc>>,
+    /// When it was given.
+    pub token_updated: Option<DateTime<Utc>>,
+}
+
+/// Reads what is known of a target.
+///
+/// # Errors
+/// Those of the store.
+pub async fn target(mut reader: impl Reader, provider: i64) -> Result<TargetRow, StoreError> {
+    let Some(row) = reader.read_one("SELECT * FROM sync_target WHERE provider = $1", &[provider.into()]).await? else {
+        return Ok(TargetRow::default());
+    };
+    Ok(TargetRow {
+        blocked_until: row.opt_time("blocked_until")?,
+        failures: row.int("failures")?,
+        last_error: row.text("last_error")?,
+        running_until: row.opt_time("running_until")?,
+        last_success: row.opt_time("last_success")?,
+        access_token: row.opt_text("access_token")?,
+        refresh_token: row.opt_text("refresh_token")?,
+        token_expires: row.opt_time("token_expires")?,
+        token_updated: row.opt_time("token_updated")?,
+    })
+}
+
+/// Leaves a target alone until a time.
+///
+/// # Errors
+/// Those of the store.
+pub async fn block(tx: &mut Tx, provider: i64, until: DateTime<Utc>, reason: &str) -> Result<(), StoreError> {
+    ensure_target(tx, provider).await?;
+    let sql = "UPDATE sync_target SET blocked_until = $2, failures = failures + 1, last_error = $3 WHERE provider = $1";
+    tx.write(sql, &[provider.into(), until.into(), reason.into()]).await?;
+    Ok(())
+}
+
+/// A target answers again.
+///
+/// # Errors
+/// Those of the store.
+pub async fn unblock(tx: &mut Tx, provider: i64) -> Result<(), StoreError> {
+    let sql = "UPDATE sync_target SET blocked_until = NULL, failures = 0, last_error = '' \
+               WHERE provider = $1 AND (failures > 0 OR blocked_until IS NOT NULL)";
+    tx.write(sql, &[provider.into()]).await?;
+    Ok(())
+}
+
+/// Takes the lease of a target's full sync; false when one is on its way.
+///
+/// # Errors
+/// Those of the store.
+pub async fn begin_full(
+    tx: &mut Tx,
+    provider: i64,
+    holder: Uuid,
+    (now, until): (DateTime<Utc>, DateTime<Utc>),
+) -> Result<bool, StoreError> {
+    ensure_target(tx, provider).await?;
+    // The holder itself may come again: its task was started anew after a crash.
+    let sql = "UPDATE sync_target SET running = $2, running_until = $3 WHERE provider = $1 \
+               AND (running_until IS NULL OR running_until < $4 OR running = $2)";
+    Ok(tx.write(sql, &[provider.into(), holder.into(), until.into(), now.into()]).await? > 0)
+}
+
+/// Renews the lease of a full sync; false when it is lost.
+///
+/// # Errors
+/// Those of the store.
+pub async fn renew_full(tx: &mut Tx, provider: i64, holder: Uuid, until: DateTime<Utc>) -> Result<bool, StoreError> {
+    let sql = "UPDATE sync_target SET running_until = $3 WHERE provider = $1 AND running = $2";
+    Ok(tx.write(sql, &[provider.into(), holder.into(), until.into()]).await? > 0)
+}
+
+/// Somebody wanted a full sync while one was on its way, which may have passed by what they changed.
+///
+/// # Errors
+/// Those of the store.
+pub async fn want_again(tx: &mut Tx, provider: i64) -> Result<(), StoreError> {
+    tx.write("UPDATE sync_target SET again = TRUE WHERE provider = $1", &[provider.into()]).await?;
+    Ok(())
+}
+
+/// Ends a full sync. True when another one was wanted meanwhile.
+///
+/// # Errors
+/// Those of the store.
+pub async fn end_full(
+    tx: &mut Tx,
+    provider: i64,
+    holder: Uuid,
+    good: Option<DateTime<Utc>>,
+) -> Result<bool, StoreError> {
+    tx.begin_write().await?;
+    let lock = tx.dialect().for_update();
+    let sql = format!("SELECT again FROM sync_target WHERE provider = $1 AND running = $2{lock}");
+    let row = tx.read_one(&sql, &[provider.into(), holder.into()]).await?;
+    let again = row.map(|row| row.bool("again")).transpose()?.unwrap_or_default();
+    let sql = "UPDATE sync_target SET running = NULL, running_until = NULL, again = FALSE, \
+               last_success = COALESCE($3, last_success) WHERE provider = $1 AND running = $2";
+    tx.write(sql, &[provider.into(), holder.into(), good.into()]).await?;
+    Ok(again)
+}

@@ -1,0 +1,266 @@
+//! The sync as tasks: delivery to one target, full syncs on a schedule and on every save of a provider, and a sweep for
+//! what nobody woke.
+
+use crate::{
+    connection,
+    engine::{End, Engine, FullEnd},
+    journal::Journal,
+    provider::{self, Assigned, Kinds},
+    state,
+};
+use anyhow::Result;
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use weir_core::{ApiError, Random};
+use weir_resource::{Actor, Hooks, Stored, Unit, store};
+use weir_store::{
+    StoreError, Tx,
+    jobs::{
+        self, JobCx, JobHandler, LogLevel, NewJob, RelObj,
+        schedules::{self, NewSchedule},
+    },
+};
+
+/// Delivers what is pending for one target.
+pub const DELIVER: &str = "sync_deliver";
+/// Runs the full sync of one provider.
+pub const FULL: &str = "sync_full";
+/// Wakes targets with something due.
+pub const SWEEP: &str = "sync_sweep";
+/// When the sweep runs.
+pub const SWEEP_CRONTAB: &str = "* * * * *";
+
+/// How long one delivery goes on before it makes room for other tasks.
+const TURN: Duration = Duration::from_secs(120);
+/// More than any full sync takes; its own limit follows from its pages.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+/// What a task of a provider without application says.
+const NO_PROVIDER: &str = "No provider found. Is it assigned to an application?";
+
+fn rel(model: &str, number: i64) -> RelObj {
+    let (app, name) = model.split_once('.').unwrap_or((model, ""));
+    RelObj::new(app, name, number.to_string())
+}
+
+fn delivery(model: &str, number: i64, name: &str, eta: Option<DateTime<Utc>>) -> NewJob {
+    let mut job = NewJob::new(DELIVER, json!({"provider": number}));
+    job.uid = Some(number.to_string());
+    job.rel_obj = Some(rel(model, number));
+    job.description = Some(format!("Tell {name} of changes"));
+    job.eta = eta;
+    job
+}
+
+/// Sees to it that what was made pending in this transaction is delivered: now, or when the target is no longer left
+/// alone.
+///
+/// # Errors
+/// Those of the store.
+pub async fn wake(
+    tx: &mut Tx,
+    (random, now): (&dyn Random, DateTime<Utc>),
+    target: &Assigned,
+) -> Result<(), StoreError> {
+    let known = state::target(&mut *tx, target.number).await?;
+    let at = known.blocked_until.filter(|until| *until > now);
+    if state::is_waiting(tx, DELIVER, &target.number.to_string(), at.unwrap_or(now)).await? {
+        return Ok(());
+    }
+    let job = delivery(target.object.kind.model, target.number, &target.object.name(), at);
+    jobs::enqueue(tx, random.uuid(), now, &job).await
+}
+
+/// The handlers by actor.
+pub fn handlers(engine: &Arc<Engine>) -> BTreeMap<&'static str, Arc<dyn JobHandler>> {
+    let mut found: BTreeMap<&'static str, Arc<dyn JobHandler>> = BTreeMap::new();
+    found.insert(DELIVER, Arc::new(Deliver(Arc::clone(engine))));
+    found.insert(FULL, Arc::new(Full(Arc::clone(engine))));
+    found.insert(SWEEP, Arc::new(Sweep(Arc::clone(engine))));
+    found
+}
+
+fn number(cx: &JobCx) -> i64 {
+    cx.args().get("provider").and_then(Value::as_i64).unwrap_or_default()
+}
+
+struct Deliver(Arc<Engine>);
+
+#[async_trait]
+impl JobHandler for Deliver {
+    async fn run(&self, cx: &JobCx) -> Result<()> {
+        let engine = &self.0;
+        let site = &engine.site;
+        let journal = Journal::new(site.clock.clone());
+        let ended = engine.deliver(number(cx), &journal, TURN).await;
+        journal.pour(cx);
+        match ended? {
+            End::NoProvider => cx.log(LogLevel::Warning, NO_PROVIDER, Value::Null),
+            End::Idle => {}
+            End::At(time) => {
+                let snapshot = site.snapshot();
+                let Some(target) = provider::assigned(&snapshot, &engine.kinds, number(cx)) else { return Ok(()) };
+                let mut tx = site.db.tx();
+                if !state::is_waiting(&mut tx, DELIVER, &target.number.to_string(), time).await? {
+                    let job = delivery(target.object.kind.model, target.number, &target.object.name(), Some(time));
+                    jobs::enqueue(&mut tx, site.random.uuid(), site.clock.now(), &job).await?;
+                }
+                tx.commit().await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn time_limit(&self) -> Duration {
+        TURN * 5
+    }
+}
+
+struct Full(Arc<Engine>);
+
+#[async_trait]
+impl JobHandler for Full {
+    async fn run(&self, cx: &JobCx) -> Result<()> {
+        let engine = &self.0;
+        let journal = Journal::new(engine.site.clock.clone());
+        let progress = |share: f64| {
+            cx.progress(share);
+            journal.pour(cx);
+        };
+        let ended = engine.full(number(cx), cx.id(), &journal, &progress).await;
+        journal.pour(cx);
+        match ended? {
+            FullEnd::NoProvider => cx.log(LogLevel::Warning, NO_PROVIDER, Value::Null),
+            FullEnd::AlreadyRunning => {}
+            FullEnd::Done(again) => self.again(cx, again).await?,
+            FullEnd::Cut(again) => {
+                cx.log(LogLevel::Warning, "The synchronization ended early; the outbox goes on.", Value::Null);
+                self.again(cx, again).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn time_limit(&self) -> Duration {
+        LONGEST
+    }
+}
+
+impl Full {
+    /// Somebody changed the provider while its full sync ran: it runs once more.
+    async fn again(&self, cx: &JobCx, wanted: bool) -> Result<()> {
+        let site = &self.0.site;
+        let snapshot = site.snapshot();
+        let Some(object) = provider::find(&snapshot, number(cx)).filter(|_| wanted) else { return Ok(()) };
+        let mut unit = Unit::new(site, Actor::system());
+        begin_full(&mut unit, object.kind.model, number(cx), &object.name()).await?;
+        Ok(unit.commit().await?)
+    }
+}
+
+struct Sweep(Arc<Engine>);
+
+#[async_trait]
+impl JobHandler for Sweep {
+    async fn run(&self, cx: &JobCx) -> Result<()> {
+        let site = &self.0.site;
+        let now = cx.now();
+        let sql = "SELECT DISTINCT provider FROM sync_state WHERE state = 'pending' AND due <= $1 \
+                   AND (claimed_until IS NULL OR claimed_until < $1)";
+        let rows = cx.db().read(sql, &[now.into()]).await?;
+        let snapshot = site.snapshot();
+        for row in rows {
+            if let Some(target) = provider::assigned(&snapshot, &self.0.kinds, row.int("provider")?) {
+                let mut tx = cx.db().tx();
+                wake(&mut tx, (&*site.random, now), &target).await?;
+                tx.commit().await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Schedules and full syncs follow their provider.
+pub struct ProviderHooks {
+    /// All kinds of providers.
+    pub kinds: Kinds,
+}
+
+impl ProviderHooks {
+    async fn follow(&self, unit: &mut Unit<'_>, provider: &Stored) -> Result<(), StoreError> {
+        let (number, now) = (provider.int_pk(), unit.site.clock.now());
+        let mut byte = [0_u8; 1];
+        unit.site.random.fill(&mut byte);
+        let minute = byte.first().copied().unwrap_or_default() % 60;
+        let schedule = NewSchedule {
+            identifier: None,
+            uid: Some(number.to_string()),
+            args: json!({"provider": number}),
+            description: Some(format!("Synchronize {}", provider.name())),
+            rel_obj: Some(rel(provider.kind.model, number)),
+            ..NewSchedule::new(FULL, FULL, format!("{minute} */4 * * *"))
+        };
+        schedules::upsert(&mut unit.tx, now, &schedule).await?;
+        begin_full(unit, provider.kind.model, number, &provider.name()).await
+    }
+}
+
+/// Sees to it that a full sync runs soon.
+async fn begin_full(unit: &mut Unit<'_>, model: &str, number: i64, name: &str) -> Result<(), StoreError> {
+    let (uid, now) = (number.to_string(), unit.site.clock.now());
+    // One that has not begun yet will see what is written here.
+    if state::is_waiting(&mut unit.tx, FULL, &uid, now).await? {
+        return Ok(());
+    }
+    let mut job = NewJob::new(FULL, json!({"provider": number}));
+    job.uid = Some(uid);
+    job.rel_obj = Some(rel(model, number));
+    job.description = Some(format!("Synchronize {name}"));
+    jobs::enqueue(&mut unit.tx, unit.site.random.uuid(), now, &job).await
+}
+
+/// A provider that an application begins to name has users to tell.
+pub struct ApplicationHooks {
+    /// All kinds of providers.
+    pub kinds: Kinds,
+}
+
+#[async_trait]
+impl Hooks for ApplicationHooks {
+    async fn written(&self, unit: &mut Unit<'_>, old: Option<&Stored>, new: &Stored) -> Result<(), ApiError> {
+        let named = |stored: &Stored| -> Vec<i64> {
+            let list = stored.doc.get("backchannel_providers").and_then(Value::as_array);
+            list.map(Vec::as_slice).unwrap_or_default().iter().filter_map(Value::as_i64).collect()
+        };
+        let before = old.map(named).unwrap_or_default();
+        for number in named(new).into_iter().filter(|number| !before.contains(number)) {
+            let found = provider::find(&unit.snapshot, number).cloned();
+            if let Some(object) = found.filter(|object| self.kinds.find(object.kind.model).is_some()) {
+                begin_full(unit, object.kind.model, number, &object.name()).await.map_err(store)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Hooks for ProviderHooks {
+    async fn written(&self, unit: &mut Unit<'_>, _old: Option<&Stored>, new: &Stored) -> Result<(), ApiError> {
+        if let Some(kind) = self.kinds.find(new.kind.model) {
+            kind.forget(new.int_pk());
+        }
+        self.follow(unit, new).await.map_err(store)
+    }
+
+    async fn deleting(&self, unit: &mut Unit<'_>, old: &Stored) -> Result<(), ApiError> {
+        let number = old.int_pk();
+        if let Some(kind) = self.kinds.find(old.kind.model) {
+            kind.forget(number);
+            connection::forget_all(&mut unit.tx, &kind.tables(), number).await.map_err(store)?;
+        }
+        state::forget_target(&mut unit.tx, number).await.map_err(store)?;
+        schedules::remove_of(&mut unit.tx, &rel(old.kind.model, number)).await.map_err(store)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,237 @@
+//! Calls to targets: one JSON exchange at a time, judged by what its failure means for the sync.
+
+use crate::journal::Journal;
+use reqwest::{
+    Method, Url,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+use weir_policy::outbound::{Outbound, OutboundError, OutboundRequest};
+
+/// Longest part of an answer that is kept as a reason.
+const QUOTED: usize = 300;
+/// The longest wait a target may ask for.
+const LONGEST_WAIT: u64 = 3600;
+
+/// Why an exchange gave nothing, by what follows from it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Failure {
+    /// The target as a whole cannot take anything now: too many requests, away, unreachable.
+    Away {
+        /// In words.
+        reason: String,
+        /// How long it asked to be left alone.
+        wait: Option<Duration>,
+    },
+    /// The target failed at this object; others may go.
+    Broken(String),
+    /// The target refuses this object.
+    Bad(String),
+    /// The object is not there.
+    Missing,
+    /// An object like it is there already.
+    Conflict(String),
+    /// Nothing will work before somebody changes the configuration.
+    Stop(String),
+    /// A mapping leaves the object out.
+    Skip,
+    /// Not sent because of a dry run.
+    Dry,
+    /// Our own store failed.
+    Own(String),
+}
+
+impl Failure {
+    /// In words, for the state of the object.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Away { reason, .. } => reason.clone(),
+            Self::Broken(text) | Self::Bad(text) | Self::Conflict(text) | Self::Stop(text) | Self::Own(text) => {
+                text.clone()
+            }
+            Self::Missing => "The target does not know the object.".to_owned(),
+            Self::Skip => "A mapping leaves this object out.".to_owned(),
+            Self::Dry => "Not sent: the provider is on a dry run.".to_owned(),
+        }
+    }
+}
+
+impl From<weir_store::StoreError> for Failure {
+    fn from(error: weir_store::StoreError) -> Self {
+        Self::Own(error.to_string())
+    }
+}
+
+/// A good answer.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// The body; null when there was none.
+    pub body: Value,
+}
+
+impl Answer {
+    /// A text of the body.
+    pub fn text(&self, key: &str) -> Option<String> {
+        self.body.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+    }
+}
+
+/// How a run talks to one target.
+pub struct Wire<'a> {
+    /// The only way out.
+    pub outbound: &'a Outbound,
+    /// The target must prove who it is.
+    pub verify: bool,
+    /// Requests that change something are dropped.
+    pub dry_run: bool,
+    /// Where it is told.
+    pub journal: &'a Journal,
+    /// Time for one call.
+    pub patience: Duration,
+}
+
+/// A request, before it is known who signs it.
+pub struct Ask<'a> {
+    /// Verb.
+    pub method: Method,
+    /// Address.
+    pub url: String,
+    /// Body, when there is one.
+    pub body: Option<&'a Value>,
+    /// `Authorization`, when there is one.
+    pub authorization: Option<&'a str>,
+    /// Media type of body and answer.
+    pub media: &'static str,
+}
+
+fn headers(ask: &Ask<'_>) -> Result<HeaderMap, Failure> {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static(ask.media));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(ask.media));
+    if let Some(text) = ask.authorization {
+        let value = HeaderValue::from_str(text);
+        let mut value = value.map_err(|_| Failure::Stop("The access token cannot be sent.".to_owned()))?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
+impl Wire<'_> {
+    /// Makes a call.
+    ///
+    /// # Errors
+    /// What its failure means.
+    pub async fn call(&self, ask: Ask<'_>) -> Result<Answer, Failure> {
+        if self.dry_run && ask.method != Method::GET {
+            let fields = json!({"method": ask.method.as_str(), "url": ask.url, "body": ask.body});
+            self.journal.info("Dropping mutating request due to dry run", fields);
+            return Err(Failure::Dry);
+        }
+        let url = Url::parse(&ask.url).map_err(|_| Failure::Stop("The target's address cannot be read.".to_owned()))?;
+        let request = OutboundRequest {
+            method: ask.method.clone(),
+            url,
+            headers: headers(&ask)?,
+            body: ask.body.map(|body| body.to_string().into_bytes()),
+            timeout: Some(self.patience),
+            // A redirect would carry the token to whoever it names.
+            follow_redirects: false,
+        };
+        let sent =
+            if self.verify { self.outbound.send(request).await } else { self.outbound.send_unverified(request).await };
+        let answer = sent.map_err(|error| match error {
+            OutboundError::Refused(text) => Failure::Stop(text),
+            other => Failure::Away { reason: other.to_string(), wait: None },
+        })?;
+        let body = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+        if (200..300).contains(&answer.status) {
+            let empty = answer.body.iter().all(u8::is_ascii_whitespace);
+            if body.is_null() && !empty {
+                return Err(Failure::Broken(format!("{} answered with something that is no JSON.", host(&ask.url))));
+            }
+            return Ok(Answer { body });
+        }
+        let wait = answer
+            .headers
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("retry-after"))
+            .and_then(|(_, value)| value.trim().parse::<u64>().ok())
+            .map(|seconds| Duration::from_secs(seconds.min(LONGEST_WAIT)));
+        let reason = said(&ask, answer.status, &body);
+        Err(match answer.status {
+            404 | 410 => Failure::Missing,
+            409 => Failure::Conflict(reason),
+            401 => Failure::Stop(reason),
+            429 | 503 => Failure::Away { reason, wait },
+            500.. => Failure::Broken(reason),
+            _ => Failure::Bad(reason),
+        })
+    }
+
+    /// Posts a form for a token.
+    ///
+    /// # Errors
+    /// What its failure means; a refusal ends the sync.
+    pub async fn token(&self, url: &str, form: &[(String, String)], basic: Option<&str>) -> Result<Value, Failure> {
+        let parsed = Url::parse(url).map_err(|_| Failure::Stop("The address for tokens cannot be read.".to_owned()))?;
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        if let Some(text) = basic {
+            let value = HeaderValue::from_str(text);
+            let mut value = value.map_err(|_| Failure::Stop("The client's secret cannot be sent.".to_owned()))?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish().into_bytes();
+        let request = OutboundRequest {
+            method: Method::POST,
+            url: parsed,
+            headers,
+            body: Some(body),
+            timeout: Some(self.patience),
+            follow_redirects: false,
+        };
+        let answer = self.outbound.send(request).await.map_err(|error| match error {
+            OutboundError::Refused(text) => Failure::Stop(text),
+            other => Failure::Away { reason: other.to_string(), wait: None },
+        })?;
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+        match answer.status {
+            200..300 if body.get("access_token").is_some_and(Value::is_string) => Ok(body),
+            429 | 500.. => {
+                let reason = format!("{} gave no token: {}", host(url), answer.status);
+                Err(Failure::Away { reason, wait: None })
+            }
+            status => {
+                let error = body.get("error").and_then(Value::as_str).unwrap_or("no token in the answer");
+                Err(Failure::Stop(format!("{} gave no token: {status} {}", host(url), quoted(error))))
+            }
+        }
+    }
+}
+
+fn host(url: &str) -> String {
+    Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// One line of limited length.
+pub fn quoted(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(QUOTED).collect()
+}
+
+/// What a refusal says, in the forms of SCIM (RFC 7644 3.12), Google and Microsoft.
+fn said(ask: &Ask<'_>, status: u16, body: &Value) -> String {
+    let text = body
+        .get("detail")
+        .or_else(|| body.get("error").and_then(|error| error.get("message")))
+        .or_else(|| body.get("message"))
+        .and_then(Value::as_str)
+        .map(quoted)
+        .unwrap_or_default();
+    let path = Url::parse(&ask.url).map(|url| url.path().to_owned()).unwrap_or_default();
+    let line = format!("{} {} answered {status}", ask.method, path);
+    if text.is_empty() { line } else { format!("{line}: {text}") }
+}

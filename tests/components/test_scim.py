@@ -1,0 +1,526 @@
+"""Outgoing sync by SCIM: against a server that does what a test says, and against servers of others."""
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import requests
+from conftest import free_port, wait_for
+from scim_target import ScimTarget
+
+FULL = "sync_full"
+
+
+@pytest.fixture
+def server(start_server):
+    return start_server()
+
+
+@pytest.fixture
+def target():
+    made = ScimTarget()
+    yield made
+    made.close()
+
+
+def mappings(server, kind="scim"):
+    found = server.api("GET", f"/propertymappings/provider/{kind}/")["results"]
+    by_managed = {mapping["managed"]: mapping["pk"] for mapping in found}
+    prefix = f"goauthentik.io/providers/{kind}/"
+    return {
+        "property_mappings": [by_managed[prefix + "user"]],
+        "property_mappings_group": [by_managed[prefix + "group"]],
+    }
+
+
+def provider(server, url, name="target", application=True, **fields):
+    """A provider with its application; the full sync of the saving has ended."""
+    body = {"name": name, "url": url, "token": "scim-token"} | mappings(server) | fields
+    made = server.api("POST", "/providers/scim/", body)
+    if application:
+        assign(server, name, made["pk"])
+    wait_idle(server, made["pk"])
+    return made
+
+
+def assign(server, slug, *providers):
+    return server.api("POST", "/core/applications/", {"name": slug, "slug": slug, "backchannel_providers": providers})
+
+
+def tasks(server, pk, actor=FULL):
+    return server.api("GET", f"/tasks/tasks/?actor_name={actor}&rel_obj_id={pk}&ordering=-created&page_size=100")["results"]
+
+
+def wait_idle(server, pk, actor=FULL):
+    """The tasks of a provider, once none is on its way."""
+
+    def ended():
+        found = tasks(server, pk, actor)
+        return found if found and all(task["state"] in ("done", "rejected") for task in found) else None
+
+    return wait_for("the end of the tasks", ended, 60)
+
+
+def full(server, made, kind="scim"):
+    """Runs a full sync by saving the provider; its log."""
+    server.api("PATCH", f"/providers/{kind}/{made['pk']}/", {"name": made["name"]})
+    newest = wait_idle(server, made["pk"])[0]
+    return [line["event"] for line in newest["logs"]]
+
+
+def states(server, **query):
+    text = "&".join(f"{name}={value}" for name, value in query.items())
+    return server.api("GET", f"/weir/sync/states/?{text}")["results"]
+
+
+def state(server, made, user, model="user"):
+    found = states(server, provider=made["pk"], model=model, object=user["pk"])
+    return found[0] if found else None
+
+
+def settled(server, made, user, wanted, seconds=20, model="user"):
+    def check():
+        found = state(server, made, user, model)
+        return found if found and found["state"] == wanted else None
+
+    return wait_for(f"{user} {wanted}", check, seconds)
+
+
+def group(server, name, *users):
+    return server.api("POST", "/core/groups/", {"name": name, "users": [user["pk"] for user in users]})
+
+
+# Users.
+
+
+def test_a_user_is_created_changed_locked_and_removed_there_as_here(server, target):
+    made = provider(server, f"{target.url}/v2/")
+    user = server.user("ada", name="Ada King Lovelace", email="ada@example.test")
+    wait_for("the user there", lambda: "ada" in target.users())
+    there = target.users()["ada"]
+    assert there["schemas"][0] == "urn:ietf:params:scim:schemas:core:2.0:User"
+    assert there["name"] == {"formatted": "Ada King Lovelace", "givenName": "Ada", "familyName": "King Lovelace"}
+    assert there["emails"] == [{"value": "ada@example.test", "type": "other", "primary": True}]
+    assert there["externalId"] == user["uid"] and there["active"] is True
+    settled(server, made, user, "in_sync")
+    connection = server.api("GET", f"/providers/scim_users/?provider__id={made['pk']}&user__id={user['pk']}")["results"][0]
+    assert connection["scim_id"] == there["id"] and connection["user_obj"]["username"] == "ada"
+    assert connection["attributes"]["userName"] == "ada"
+
+    server.api("PATCH", f"/core/users/{user['pk']}/", {"name": "Ada"})
+    wait_for("the new name there", lambda: target.users()["ada"]["displayName"] == "Ada")
+    server.api("PATCH", f"/core/users/{user['pk']}/", {"is_active": False})
+    wait_for("the lock there", lambda: target.users()["ada"]["active"] is False)
+    server.api("DELETE", f"/core/users/{user['pk']}/")
+    wait_for("the end there", lambda: "ada" not in target.users())
+    wait_for("nothing to be remembered", lambda: state(server, made, user) is None)
+
+
+def test_what_did_not_change_is_not_sent_again(server, target):
+    made = provider(server, f"{target.url}/v2")
+    user = server.user("same")
+    settled(server, made, user, "in_sync")
+    before = len(target.calls("PUT"))
+    log = full(server, made)
+    server.api("PATCH", f"/core/users/{user['pk']}/", {"attributes": {"nobody": "maps this"}})
+    settled(server, made, user, "in_sync")
+    assert len(target.calls("PUT")) == before
+    assert any("Page delivered" in line for line in log)
+
+
+def test_ten_changes_in_a_row_end_with_the_last(server, target):
+    made = provider(server, f"{target.url}/v2")
+    user = server.user("busy")
+    for number in range(10):
+        server.api("PATCH", f"/core/users/{user['pk']}/", {"name": f"Name {number}"})
+    wait_for("the last name", lambda: target.users().get("busy", {}).get("displayName") == "Name 9")
+    settled(server, made, user, "in_sync")
+    assert target.users()["busy"]["displayName"] == "Name 9"
+
+
+def test_only_who_may_use_the_application_is_known_there(server, target):
+    inside = server.user("inside")
+    server.user("outside")
+    members = group(server, "may", inside)
+    made = provider(server, f"{target.url}/v2", application=False)
+    app = assign(server, "app", made["pk"])
+    binding = {"target": app["pk"], "group": members["pk"], "order": 0}
+    server.api("POST", "/policies/bindings/", binding)
+    full(server, made)
+    assert set(target.users()) == {"inside"}
+    # Whoever leaves the group loses the application, and is removed there.
+    server.api("POST", f"/core/groups/{members['pk']}/remove_user/", {"pk": inside["pk"]})
+    wait_for("the end there", lambda: target.users() == {})
+    server.api("POST", f"/core/groups/{members['pk']}/add_user/", {"pk": inside["pk"]})
+    wait_for("the user there again", lambda: "inside" in target.users())
+
+
+def test_without_an_application_a_sync_says_so_and_sends_nothing(server, target):
+    made = provider(server, f"{target.url}/v2", application=False)
+    server.user("nobody")
+    log = full(server, made)
+    assert log == ["No provider found. Is it assigned to an application?"]
+    assert target.asked == []
+
+
+def test_accounts_of_programs_can_be_left_out(server, target):
+    made = provider(server, f"{target.url}/v2")
+    server.api("POST", "/core/users/service_account/", {"name": "robot"})
+    wait_for("the account there", lambda: "robot" in target.users())
+    server.api("PATCH", f"/providers/scim/{made['pk']}/", {"exclude_users_service_account": True})
+    wait_for("the end there", lambda: "robot" not in target.users())
+
+
+def test_a_user_whom_the_target_has_already_is_adopted_by_name(server, target):
+    made = provider(server, f"{target.url}/v2", discovery_enabled=False)
+    key = target.add("Users", {"userName": "Grace", "emails": []})
+    user = server.user("grace", name="Grace Hopper")
+    settled(server, made, user, "in_sync")
+    assert target.users()["grace"]["id"] == key and target.users()["grace"]["displayName"] == "Grace Hopper"
+
+
+def test_a_conflict_without_filters_is_a_failure_with_its_reason(server):
+    target = ScimTarget(filter=False)
+    made = provider(server, f"{target.url}/v2", discovery_enabled=False)
+    target.add("Users", {"userName": "grace", "emails": []})
+    user = server.user("grace")
+    failed = settled(server, made, user, "failed")
+    assert "409" in failed["reason"] and "grace is taken" in failed["reason"]
+    target.close()
+
+
+def test_discovery_finds_users_by_name_and_by_address(server, target):
+    by_name = target.add("Users", {"userName": "ADA", "emails": []})
+    by_address = target.add("Users", {"userName": "x1", "emails": [{"value": "Grace@Example.test"}]})
+    target.add("Users", {"userName": "stranger", "emails": []})
+    for number in range(30):
+        target.add("Users", {"userName": f"other-{number}", "emails": []})
+    server.user("ada")
+    server.user("grace", email="grace@example.test")
+    made = provider(server, f"{target.url}/v2", sync_page_size=7, application=False)
+    assign(server, "app", made["pk"])
+    full(server, made)
+    users = target.users()
+    assert users["ada"]["id"] == by_name and users["grace"]["id"] == by_address
+    assert "stranger" in users, "what nobody here knows stays"
+
+
+def test_somebody_whom_the_target_lost_is_made_anew(server, target):
+    made = provider(server, f"{target.url}/v2")
+    user = server.user("lost")
+    settled(server, made, user, "in_sync")
+    with target.lock:
+        target.resources["Users"].clear()
+    server.api("PATCH", f"/core/users/{user['pk']}/", {"name": "Found"})
+    wait_for("the user there", lambda: target.users().get("lost", {}).get("displayName") == "Found")
+
+
+# Groups.
+
+
+def test_groups_and_their_members_follow(server, target):
+    made = provider(server, f"{target.url}/v2")
+    ada, bob = server.user("ada"), server.user("bob")
+    staff = group(server, "staff", ada)
+    wait_for("the group there", lambda: target.members("staff") == ["ada"])
+    assert target.groups()["staff"]["externalId"] == staff["pk"]
+    server.api("POST", f"/core/groups/{staff['pk']}/add_user/", {"pk": bob["pk"]})
+    wait_for("both there", lambda: target.members("staff") == ["ada", "bob"])
+    server.api("POST", f"/core/groups/{staff['pk']}/remove_user/", {"pk": ada["pk"]})
+    wait_for("one there", lambda: target.members("staff") == ["bob"])
+    server.api("PATCH", f"/core/groups/{staff['pk']}/", {"name": "crew"})
+    wait_for("the new name", lambda: target.members("crew") == ["bob"])
+    settled(server, made, staff, "in_sync", model="group")
+    server.api("DELETE", f"/core/groups/{staff['pk']}/")
+    wait_for("the end there", lambda: target.groups() == {} or "crew" not in target.groups())
+
+
+def test_a_server_without_patch_gets_groups_whole(server):
+    target = ScimTarget(patch=False)
+    made = provider(server, f"{target.url}/v2")
+    ada, bob = server.user("ada"), server.user("bob")
+    staff = group(server, "staff", ada, bob)
+    wait_for("the members there", lambda: target.members("staff") == ["ada", "bob"])
+    server.api("POST", f"/core/groups/{staff['pk']}/remove_user/", {"pk": ada["pk"]})
+    wait_for("one there", lambda: target.members("staff") == ["bob"])
+    assert target.calls("PATCH") == []
+    full(server, made)
+    assert target.members("staff") == ["bob"]
+    target.close()
+
+
+def test_changes_of_many_members_are_cut_as_the_server_wants(server):
+    target = ScimTarget(operations=5)
+    provider(server, f"{target.url}/v2")
+    users = [server.user(f"user-{number}") for number in range(13)]
+    wait_for("the users there", lambda: len(target.users()) >= 13)
+    group(server, "many", *users)
+    wait_for("the members there", lambda: len(target.members("many")) == 13)
+    sizes = [len(call.json["Operations"]) for call in target.calls("PATCH", "Groups")]
+    assert max(sizes) <= 5
+    target.close()
+
+
+def test_only_the_groups_of_the_filter_are_told(server, target):
+    ada = server.user("ada")
+    told = group(server, "told", ada)
+    group(server, "secret", ada)
+    made = provider(server, f"{target.url}/v2", group_filters=[told["pk"]])
+    assert set(target.groups()) == {"told"}
+    server.api("PATCH", f"/providers/scim/{made['pk']}/", {"group_filters": []})
+    wait_for("all groups there", lambda: "secret" in target.groups())
+    server.api("PATCH", f"/providers/scim/{made['pk']}/", {"group_filters": [told["pk"]]})
+    wait_for("one group there", lambda: set(target.groups()) == {"told"})
+
+
+# Compatibility.
+
+
+def test_aws_is_told_of_a_group_attribute_by_attribute(server, target):
+    provider(server, f"{target.url}/v2", compatibility_mode="aws")
+    staff = group(server, "staff")
+    wait_for("the group there", lambda: "staff" in target.groups())
+    server.api("PATCH", f"/core/groups/{staff['pk']}/", {"name": "crew"})
+    wait_for("the new name", lambda: "crew" in target.groups())
+    operations = target.calls("PATCH", "Groups")[-1].json["Operations"]
+    assert [operation["path"] for operation in operations] == ["displayName", "externalId"]
+
+
+def test_salesforce_is_asked_elsewhere_and_vcenter_not_at_all(server, target):
+    provider(server, f"{target.url}/v2", name="force", compatibility_mode="sfdc")
+    assert [call.path for call in target.calls(part="ServiceProviderConfig")] == ["/v2/ServiceProviderConfigs"] or all(
+        call.path == "/v2/ServiceProviderConfigs" for call in target.calls(part="ServiceProviderConfig")
+    )
+    before = len(target.calls(part="ServiceProviderConfig"))
+    assert before > 0
+    provider(server, f"{target.url}/v2", name="centre", compatibility_mode="vcenter")
+    assert all(call.path != "/v2/ServiceProviderConfig" for call in target.calls(part="ServiceProviderConfig"))
+
+
+def test_slack_finds_people_although_it_does_not_say_so(server):
+    target = ScimTarget(filter=False)
+    made = provider(server, f"{target.url}/v2", discovery_enabled=False, compatibility_mode="slack")
+    key = target.add("Users", {"userName": "grace", "emails": []})
+    user = server.user("grace")
+    settled(server, made, user, "in_sync")
+    assert target.users()["grace"]["id"] == key
+    target.close()
+
+
+def test_what_a_server_can_do_is_asked_once_an_hour_or_each_time(server, target):
+    made = provider(server, f"{target.url}/v2")
+    before = len(target.calls(part="ServiceProviderConfig"))
+    for number in range(3):
+        user = server.user(f"user-{number}")
+        settled(server, made, user, "in_sync")
+    assert len(target.calls(part="ServiceProviderConfig")) == before
+    server.api("PATCH", f"/providers/scim/{made['pk']}/", {"service_provider_config_cache_timeout": "minutes=0"})
+    wait_idle(server, made["pk"])
+    before = len(target.calls(part="ServiceProviderConfig"))
+    settled(server, made, server.user("another"), "in_sync")
+    assert len(target.calls(part="ServiceProviderConfig")) > before
+
+
+# Trouble.
+
+
+def test_a_refusal_stops_at_its_object_and_can_be_replayed(server, target):
+    refused = lambda a: (400, {"detail": "bad name"}) if a.method == "POST" and b'"bad"' in a.body else None
+    target.rules.append(refused)
+    made = provider(server, f"{target.url}/v2")
+    bad, good = server.user("bad"), server.user("good")
+    settled(server, made, good, "in_sync")
+    failed = settled(server, made, bad, "failed")
+    assert "bad name" in failed["reason"]
+    target.rules.clear()
+    assert server.api("POST", "/weir/sync/replay/", {"provider": made["pk"]})["replayed"] == 1
+    settled(server, made, bad, "in_sync")
+
+
+def test_too_many_requests_are_waited_for_as_long_as_the_server_wants(server, target):
+    made = provider(server, f"{target.url}/v2")
+    target.rules.append(lambda a: (429, {"detail": "slow down"}, {"Retry-After": "40"}) if a.method == "POST" else None)
+    user = server.user("patient")
+    waiting = wait_for("the reason", lambda: (state(server, made, user) or {}).get("reason") and state(server, made, user))
+    assert waiting["state"] == "pending" and "429" in waiting["reason"]
+    known = next(t for t in server.api("GET", "/weir/sync/targets/")["results"] if t["provider"] == made["pk"])
+    assert known["failures"] >= 1 and known["blocked_until"] and "slow down" in known["last_error"]
+    calls = len(target.calls("POST", "Users"))
+    server.user("later")
+    time.sleep(2)
+    assert len(target.calls("POST", "Users")) == calls, "nobody asks before the time is over"
+    target.rules.clear()
+    server.api("POST", "/weir/sync/replay/", {"provider": made["pk"], "state": "pending"})
+    settled(server, made, user, "in_sync")
+
+
+@pytest.mark.parametrize("trouble", [503, "hang up", "garbage"])
+def test_a_target_in_trouble_delays_no_other_and_catches_up(server, target, trouble):
+    good = ScimTarget()
+    sick, well = provider(server, f"{target.url}/v2", name="sick"), provider(server, f"{good.url}/v2", name="well")
+    target.trouble = trouble
+    begun = time.monotonic()
+    user = server.user("both")
+    settled(server, well, user, "in_sync", 10)
+    assert time.monotonic() - begun < 10
+    assert wait_for("a reason", lambda: (state(server, sick, user) or {}).get("reason"))
+    target.trouble = None
+    server.api("POST", "/weir/sync/replay/", {"provider": sick["pk"], "state": "pending"})
+    settled(server, sick, user, "in_sync")
+    good.close()
+
+
+def test_a_server_that_dies_in_the_middle_gets_the_rest_later_and_nobody_twice(server, target):
+    made = provider(server, f"{target.url}/v2", application=False)
+    for number in range(25):
+        server.user(f"user-{number:02}")
+    dies = lambda a: (503, "<html>restarting</html>") if len(target.resources["Users"]) >= 10 else None
+    target.rules.append(lambda a: dies(a) if a.method == "POST" else None)
+    assign(server, "app", made["pk"])
+    log = full(server, made)
+    assert any("ended early" in line for line in log)
+    assert len(target.users()) >= 10
+    target.rules.clear()
+    server.api("POST", "/weir/sync/replay/", {"provider": made["pk"], "state": "pending"})
+    wait_for("everybody there", lambda: len(target.users()) >= 25, 30)
+    names = [user["userName"] for user in target.resources["Users"].values()]
+    assert len(names) == len(set(names))
+
+
+def test_a_wrong_token_is_a_configuration_error(server, target):
+    provider(server, f"{target.url}/v2", token="t0ken-nobody-gave")
+    server.user("anybody")
+    wait_for("the event", lambda: server.events("configuration_error"))
+    event = server.events("configuration_error")[0]
+    assert "401" in event["context"]["message"]
+    assert "t0ken-nobody-gave" not in server.log_text()
+
+
+def test_a_mapping_that_fails_stops_the_sync_and_says_so(server, target):
+    mapping = {"name": "broken", "expression": "return user.nothing_like_it"}
+    mapping = server.api("POST", "/propertymappings/provider/scim/", mapping)
+    made = provider(server, f"{target.url}/v2", property_mappings=[mapping["pk"]])
+    assert server.events("property_mapping_exception") and server.events("configuration_error")
+    assert target.users() == {}
+    server.api("PATCH", f"/propertymappings/provider/scim/{mapping['pk']}/", {"expression": "raise SkipObject()"})
+    server.api("POST", "/weir/sync/replay/", {"provider": made["pk"]})
+    user = server.user("skipped")
+    settled(server, made, user, "skipped")
+
+
+def test_a_dry_run_changes_nothing_there_and_says_what_it_would_do(server, target):
+    made = provider(server, f"{target.url}/v2", dry_run=True)
+    user = server.user("dry")
+    settled(server, made, user, "skipped")
+    assert target.users() == {}
+    body = {"sync_object_model": "authentik.core.models.User", "sync_object_id": str(user["pk"])}
+    messages = server.api("POST", f"/providers/scim/{made['pk']}/sync/object/", body)["messages"]
+    dropped = [m for m in messages if m["event"] == "Dropping mutating request due to dry run"]
+    assert dropped and dropped[0]["attributes"]["method"] == "POST"
+    assert target.users() == {}
+    messages = server.api("POST", f"/providers/scim/{made['pk']}/sync/object/", body | {"override_dry_run": True})
+    assert "dry" in target.users(), messages
+
+
+def test_the_status_of_a_sync_is_told(server, target):
+    made = provider(server, f"{target.url}/v2")
+    log = full(server, made)
+    assert log
+    status = server.api("GET", f"/providers/scim/{made['pk']}/sync/status/")
+    assert status["is_running"] is False and status["last_successful_sync"]
+    assert status["last_sync_status"] in ("info", "done", "warning")
+    schedules = server.api("GET", f"/tasks/schedules/?actor_name={FULL}&rel_obj_id={made['pk']}")["results"]
+    assert len(schedules) == 1 and schedules[0]["crontab"].endswith(" */4 * * *")
+    server.api("DELETE", f"/providers/scim/{made['pk']}/")
+    assert server.api("GET", f"/tasks/schedules/?actor_name={FULL}&rel_obj_id={made['pk']}")["results"] == []
+    assert server.api("GET", f"/providers/scim_users/?provider__id={made['pk']}")["results"] == []
+
+
+def test_a_connection_made_by_hand_is_brought_in_line(server, target):
+    made = provider(server, f"{target.url}/v2", discovery_enabled=False)
+    user = server.user("by-hand", name="By Hand")
+    settled(server, made, user, "in_sync")
+    other = target.add("Users", {"userName": "their-name", "emails": []})
+    connection = server.api("GET", f"/providers/scim_users/?user__username=by-hand")["results"][0]
+    server.api("DELETE", f"/providers/scim_users/{connection['id']}/")
+    body = {"provider": made["pk"], "user": user["pk"], "scim_id": other}
+    server.api("POST", "/providers/scim_users/", body)
+    wait_for("the name there", lambda: target.resources["Users"][other]["displayName"] == "By Hand" if "displayName" in target.resources["Users"][other] else False)
+    server.api("POST", "/providers/scim_users/", body, expect=400)
+
+
+# Servers of others.
+
+
+@pytest.fixture
+def scim2_server(tmp_path):
+    port = free_port()
+    program = shutil.which("scim2-server", path=str(Path(sys.executable).parent))
+    log = (tmp_path / "scim2.log").open("wb")
+    process = subprocess.Popen(
+        [program, "--port", str(port), "--bearer-token", "scim-token"], stdout=log, stderr=log, cwd=tmp_path
+    )
+    url = f"http://127.0.0.1:{port}"
+    headers = {"Authorization": "Bearer scim-token"}
+
+    def get(path):
+        return requests.get(f"{url}{path}", headers=headers, timeout=5)
+
+    def answers():
+        try:
+            return get("/v2/ServiceProviderConfig").status_code < 500
+        except requests.RequestException:
+            return False
+
+    wait_for("scim2-server", answers, 30)
+    base = "/v2" if get("/v2/ServiceProviderConfig").ok else ""
+    yield url + base, lambda path: get(base + path).json()
+    process.terminate()
+    process.wait(10)
+    log.close()
+
+
+def test_scim2_server_holds_the_users_and_groups_of_here(server, scim2_server):
+    walk(server, *scim2_server)
+
+
+def walk(server, url, get):
+    """The life of a user and a group at a server of somebody else."""
+
+    def users():
+        return {user["userName"]: user for user in get("/Users").get("Resources", [])}
+
+    def groups():
+        return {found["displayName"]: found for found in get("/Groups").get("Resources", [])}
+
+    def members(name):
+        names = {user["id"]: user["userName"] for user in users().values()}
+        listed = groups().get(name, {}).get("members") or []
+        return sorted(names[member["value"]] for member in listed)
+
+    made = provider(server, url)
+    ada = server.user("ada", name="Ada Lovelace", email="ada@example.test")
+    bob = server.user("bob", name="Bob", email="bob@example.test")
+    settled(server, made, ada, "in_sync")
+    settled(server, made, bob, "in_sync")
+    assert users()["ada"]["name"]["familyName"] == "Lovelace" and users()["ada"]["active"] is True
+    server.api("PATCH", f"/core/users/{ada['pk']}/", {"name": "Ada King", "is_active": False})
+    wait_for("the change there", lambda: users()["ada"]["active"] is False)
+    assert users()["ada"]["name"]["familyName"] == "King"
+
+    staff = group(server, "staff", ada, bob)
+    wait_for("the members there", lambda: members("staff") == ["ada", "bob"])
+    server.api("POST", f"/core/groups/{staff['pk']}/remove_user/", {"pk": ada["pk"]})
+    wait_for("one there", lambda: members("staff") == ["bob"])
+    server.api("PATCH", f"/core/groups/{staff['pk']}/", {"name": "crew"})
+    wait_for("the new name", lambda: members("crew") == ["bob"])
+
+    full(server, made)
+    assert members("crew") == ["bob"]
+    assert states(server, provider=made["pk"], state="failed") == []
+    server.api("DELETE", f"/core/groups/{staff['pk']}/")
+    server.api("DELETE", f"/core/users/{bob['pk']}/")
+    wait_for("the end there", lambda: "bob" not in users() and "crew" not in groups())
