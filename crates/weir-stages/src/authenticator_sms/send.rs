@@ -2,12 +2,14 @@
 
 use super::{AuthType, AuthenticatorSmsStage, Provider};
 use crate::remote;
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use weir_core::{FieldErrors, Map, Resource};
 use weir_events::{Event, action};
 use weir_flow::{Reject, StageCx};
 use weir_identity::{Account, device::DeviceKind};
+use weir_mail::throttle::{self, Limit};
 use weir_policy::{
     NotificationWebhookMapping, PolicyCx,
     expression::Environment,
@@ -18,6 +20,12 @@ use weir_policy::{
 const TWILIO: &str = "https://api.twilio.com";
 /// A service that takes longer counts as away.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Codes to one number …
+const MOST: i64 = 10;
+/// … within this time.
+const WINDOW: TimeDelta = TimeDelta::minutes(5);
+/// What people read when a number had enough.
+pub(super) const ENOUGH: &str = "Too many codes were sent. Please begin again later.";
 /// Longest text of a service that is shown and kept, characters.
 const LONGEST: usize = 1000;
 /// What people read when the service says nothing of use.
@@ -35,6 +43,24 @@ pub struct Message<'m> {
     pub code: &'m str,
     /// Whose number it is.
     pub user: &'m Account,
+}
+
+/// Counts a code against what one number may be sent, over all sessions and stages: each costs money and disturbs
+/// somebody. Counted in a transaction of its own, so that nothing is open while the message travels.
+///
+/// # Errors
+/// `Invalid` when the number had enough for now; those of the store.
+pub async fn allow(cx: &mut StageCx<'_>, number: &str) -> Result<(), Reject> {
+    let (now, limit) = (cx.now(), Limit { purpose: "sms device", recipient: number, most: MOST, window: WINDOW });
+    let counted = if cx.unit.tx.is_writing() {
+        throttle::count(&mut cx.unit.tx, now, limit).await?
+    } else {
+        let mut tx = cx.app.site.db.tx();
+        let counted = throttle::count(&mut tx, now, limit).await?;
+        tx.commit().await?;
+        counted
+    };
+    counted.map_err(|_| unsent(ENOUGH))
 }
 
 /// Sends a code.

@@ -102,8 +102,9 @@ async fn dispatch(
         return Err(general("Invalid phone number"));
     }
     if pending.messages >= MESSAGES {
-        return Err(general("Too many codes were sent. Please begin again later."));
+        return Err(general(send::ENOUGH));
     }
+    send::allow(cx, &number).await?;
     let code = device::new_code(&*cx.app.site.random);
     pending.messages += 1;
     pending.keep(cx);

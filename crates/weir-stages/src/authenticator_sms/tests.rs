@@ -482,6 +482,25 @@ async fn of_many_choices_at_once_one_sends() {
 }
 
 #[tokio::test]
+async fn a_number_gets_ten_codes_in_five_minutes_at_most_over_all_sessions() {
+    let service = twilio().await;
+    let site = site(&service).await;
+    let (_, device) = validating(&site, fields(), json!({})).await;
+    for _ in 0..10 {
+        let (mut browser, _) = asked(&site).await;
+        let chosen = browser.post("in", "", choice(&device)).await;
+        assert_eq!(error(&chosen, "non_field_errors").0, "Empty response");
+    }
+    let (mut browser, _) = asked(&site).await;
+    let refused = browser.post("in", "", choice(&device)).await;
+    assert!(error(&refused, "non_field_errors").0.starts_with("Too many codes"));
+    assert_eq!(service.asked().len(), 10);
+    site.clock.advance(TimeDelta::minutes(5));
+    browser.post("in", "", choice(&device)).await;
+    assert_eq!(browser.post("in", "", json!({"code": code(&service)})).await["name"], "inside");
+}
+
+#[tokio::test]
 async fn when_a_code_cannot_be_sent_the_person_learns_it_and_can_try_again() {
     let works = Arc::new(Mutex::new(false));
     let now = Arc::clone(&works);

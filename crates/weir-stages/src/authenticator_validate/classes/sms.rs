@@ -44,7 +44,10 @@ impl Class for Sms {
         }
         let code = device::new_code(&*cx.app.site.random);
         let message = Message { stage_id, stage: &stage, to: &device.detail, code: &code, user };
-        let sent = send::send(cx, &message).await;
+        let sent = match send::allow(cx, &device.detail).await {
+            Ok(()) => send::send(cx, &message).await,
+            Err(refused) => Err(refused),
+        };
         match sent {
             Ok(()) => {
                 let expires = cx.now() + LIFE;
