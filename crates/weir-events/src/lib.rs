@@ -1,6 +1,8 @@
-//! The audit trail: cleansing, the one way by which an event becomes a row, and the language that searches for it.
+//! The audit trail: cleansing, the one way by which an event becomes a row, the language that searches
+//! for it, and the chain that tells of tampering.
 //! Must not decide who may read events, and knows no HTTP.
 
+pub mod chain;
 mod cleanse;
 pub mod query;
 #[cfg(test)]
@@ -53,6 +55,10 @@ pub mod action {
     pub const MODEL_DELETED: &str = "model_deleted";
     /// The configuration contradicts itself.
     pub const CONFIGURATION_ERROR: &str = "configuration_error";
+    /// The configuration deserves a look.
+    pub const CONFIGURATION_WARNING: &str = "configuration_warning";
+    /// An export can be fetched.
+    pub const EXPORT_READY: &str = "export_ready";
     /// A mail was handed to a server.
     pub const EMAIL_SENT: &str = "email_sent";
     /// An invitation was used.

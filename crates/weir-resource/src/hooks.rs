@@ -124,6 +124,14 @@ pub trait Hooks: Send + Sync {
         Ok(None)
     }
 
+    /// What `search` means, when it is more than words (table-backed kinds); none leaves it to the words.
+    ///
+    /// # Errors
+    /// 400 for a bad value.
+    fn search(&self, _site: &Site, _text: &str) -> Result<Option<Condition>, ApiError> {
+        Ok(None)
+    }
+
     /// Looks outside before the transaction of a client's write begins: calls to other servers belong here. Gets the
     /// body as it was sent and may complete it. Writes of blueprints and flows do not come by.
     ///

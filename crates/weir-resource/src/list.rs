@@ -195,7 +195,7 @@ impl Unit<'_> {
         }
         visible_condition(kind, def, visible, &mut wheres);
         self.filter_conditions(kind, def, query, &mut wheres)?;
-        self.search_conditions(kind, def, query, &mut wheres);
+        self.search_conditions(kind, def, query, &mut wheres)?;
         let (where_sql, mut vals) = wheres.finish();
         let count_sql = format!("SELECT COUNT(*) AS n FROM {}{where_sql}", def.table);
         let row = self.tx.read_one(&count_sql, &vals).await.map_err(store)?;
@@ -279,8 +279,22 @@ impl Unit<'_> {
         Ok(())
     }
 
-    fn search_conditions(&self, kind: &ResourceType, def: &TableDef, query: &ListQuery, wheres: &mut Wheres) {
+    fn search_conditions(
+        &self,
+        kind: &ResourceType,
+        def: &TableDef,
+        query: &ListQuery,
+        wheres: &mut Wheres,
+    ) -> Result<(), ApiError> {
         let dialect = self.site.db.dialect();
+        if let Some(text) = query.find("search") {
+            for hook in self.site.hooks.of(kind.model) {
+                if let Some(condition) = hook.search(self.site, text)? {
+                    wheres.push(condition);
+                    return Ok(());
+                }
+            }
+        }
         for word in query.search_words() {
             if let Some((sql, val)) = dialect.trigram_match(def.search_index, def.pk, &word) {
                 wheres.push(Condition::new(sql, vec![val]));
@@ -293,6 +307,7 @@ impl Unit<'_> {
                 wheres.push(Condition::new(format!("({})", any.join(" OR ")), vals));
             }
         }
+        Ok(())
     }
 }
 

@@ -19,6 +19,13 @@ pub struct Installation {
     pub secret: Vec<u8>,
 }
 
+impl Installation {
+    /// The key of the audit trail.
+    pub fn chain_key(&self) -> weir_events::chain::ChainKey {
+        weir_events::chain::ChainKey::derive(&self.secret)
+    }
+}
+
 /// The parts a [`Site`] is made of.
 pub struct SiteParts {
     /// The database, migrated.

@@ -202,6 +202,11 @@ impl Tx {
         self.lock(0x7765_6972_0001).await
     }
 
+    /// Lets one transaction at a time work on the chain of events, across nodes, until it ends.
+    pub async fn lock_events(&mut self) -> Result<(), StoreError> {
+        self.lock(0x7765_6972_0e0e).await
+    }
+
     /// Takes a transaction-wide lock of this number on PostgreSQL; SQLite's writer is that lock.
     pub(crate) async fn lock(&mut self, number: i64) -> Result<(), StoreError> {
         self.begin_write().await?;

@@ -1,6 +1,6 @@
 //! Numbers about events: per time, per user, per application.
 
-use super::events::{ACTIONS, filter, narrow};
+use super::events::{ACTIONS, filter, narrow, search};
 use crate::{Access, Call, Reply, Route};
 use chrono::{DateTime, TimeDelta};
 use serde_json::{Value, json};
@@ -51,7 +51,11 @@ impl Selection {
         let given = query.parameters.iter().filter(|(_, value)| !value.is_empty());
         let mut conditions: Vec<Condition> = given.filter_map(|(name, value)| filter(dialect, name, value)).collect();
         conditions.extend(narrow(&query)?);
-        for word in call.request.parameter("search").unwrap_or_default().split_whitespace() {
+        let text = call.request.parameter("search").unwrap_or_default();
+        let asked = search(dialect, text);
+        let words = if asked.is_some() { "" } else { text };
+        conditions.extend(asked);
+        for word in words.split_whitespace() {
             let any: Vec<String> =
                 ["\"user\"", "action", "app", "context", "client_ip"].map(|c| dialect.like_ci(c, "?")).to_vec();
             let pattern = Val::from(format!("%{}%", escape_like(word)));
@@ -120,7 +124,15 @@ async fn stats(call: Call) -> Result<Reply, ApiError> {
         counts.insert((*step).to_owned(), count.into());
     }
     let selection = Selection::new(&call, Vec::new())?;
-    let sql = format!("SELECT COUNT(DISTINCT user_id) AS n FROM audit_event{}", selection.sql);
+    let sql = if selection.sql.is_empty() {
+        // From one user to the next in the index, past all events of each.
+        "WITH RECURSIVE known (id) AS (SELECT MIN(user_id) FROM audit_event UNION ALL \
+         SELECT (SELECT MIN(user_id) FROM audit_event WHERE user_id > known.id) FROM known WHERE known.id IS NOT NULL) \
+         SELECT COUNT(id) AS n FROM known"
+            .to_owned()
+    } else {
+        format!("SELECT COUNT(DISTINCT user_id) AS n FROM audit_event{}", selection.sql)
+    };
     let rows = selection.read(&call, &sql).await?;
     let unique = rows.first().map_or(Ok(0), |row| row.int("n")).map_err(store)?;
     Ok(Reply::ok(&json!({"unique_users": unique, "count_step": counts})))

@@ -7,8 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
 use weir_core::{ApiError, Backing, Map, Resource, ResourceType, TableDef};
-use weir_events::cleanse;
-use weir_resource::{Condition, HookSet, Hooks, ListQuery, Site, Stored, Unit};
+use weir_events::{
+    chain::{self, Reason},
+    cleanse,
+    query::Query,
+};
+use weir_resource::{Condition, HookSet, Hooks, ListQuery, Site, Stored, Unit, store};
 use weir_store::{Dialect, Val, escape_like};
 
 /// Every action of the contract, with what it tells.
@@ -131,7 +135,9 @@ fn text(time: DateTime<Utc>) -> Value {
 impl Hooks for EventHooks {
     async fn prepare(&self, unit: &mut Unit<'_>, old: Option<&Stored>, new: &mut Map) -> Result<(), ApiError> {
         let now = unit.site.clock.now();
-        if old.is_none() {
+        if let Some(old) = old {
+            reopen(unit, old, Reason::Changed).await?;
+        } else {
             new.insert("created".to_owned(), text(now));
         }
         let given = new.get("expires").and_then(Value::as_str).and_then(weir_core::validate::parse_time);
@@ -150,6 +156,14 @@ impl Hooks for EventHooks {
             return Err(ApiError::field("action", "Events of expressions cannot be changed."));
         }
         Ok(())
+    }
+
+    async fn deleting(&self, unit: &mut Unit<'_>, old: &Stored) -> Result<(), ApiError> {
+        reopen(unit, old, Reason::Deleted).await
+    }
+
+    fn search(&self, site: &Site, text: &str) -> Result<Option<Condition>, ApiError> {
+        Ok(search(site.db.dialect(), text))
     }
 
     fn columns(&self, _site: &Site, _old: Option<&Stored>, new: &Map) -> Vec<(&'static str, Val)> {
@@ -185,6 +199,18 @@ impl Hooks for EventHooks {
         }
         Ok(())
     }
+}
+
+/// Takes an event out of the chain before somebody lays hands on it.
+async fn reopen(unit: &mut Unit<'_>, old: &Stored, reason: Reason) -> Result<(), ApiError> {
+    let (key, now) = (unit.site.installation.chain_key(), unit.site.clock.now());
+    chain::reopen(&mut unit.tx, &key, now, &old.pk, reason).await.map_err(store)
+}
+
+/// The condition of a text in the search language; none when it is plain words.
+pub(super) fn search(dialect: Dialect, text: &str) -> Option<Condition> {
+    let (sql, vals) = Query::parse(text).ok()?.to_sql(dialect);
+    Some(Condition::new(sql, vals))
 }
 
 /// The condition of one query parameter; none when it is no filter of events.

@@ -7,10 +7,16 @@ use crate::{
     permission, session,
 };
 use async_trait::async_trait;
-use serde_json::Value;
+use serde_json::{Value, json};
 use weir_core::{ApiError, FieldErrors, Map};
 use weir_resource::{Condition, Hooks, ListQuery, Presenting, Site, Stored, Unit, store};
-use weir_store::Val;
+use weir_store::{
+    Val,
+    jobs::{self, NewJob},
+};
+
+/// Name of the jobs that remove the events of a deleted user. Arguments: `user`, and `before`, a time in microseconds.
+pub const FORGET: &str = "forget_events";
 
 /// See [`User`](super::User).
 pub struct UserHooks;
@@ -111,9 +117,14 @@ impl Hooks for UserHooks {
             return Err(ApiError::general("Can't modify internal service account users."));
         }
         if unit.snapshot.settings.gdpr_compliance {
-            for sql in ["DELETE FROM audit_event WHERE user_id = $1", "DELETE FROM lockdown WHERE user_id = $1"] {
-                unit.tx.write(sql, &[old.int_pk().into()]).await.map_err(store)?;
-            }
+            let sql = "DELETE FROM lockdown WHERE user_id = $1";
+            unit.tx.write(sql, &[old.int_pk().into()]).await.map_err(store)?;
+            // There may be many.
+            let now = unit.site.clock.now();
+            let mut job = NewJob::new(FORGET, json!({"user": old.int_pk(), "before": now.timestamp_micros()}));
+            job.uid = Some(old.pk.clone());
+            job.description = Some("Remove the events of a deleted user".to_owned());
+            jobs::enqueue(&mut unit.tx, unit.site.random.uuid(), now, &job).await.map_err(store)?;
         }
         permission::forget_object(unit, old).await
     }

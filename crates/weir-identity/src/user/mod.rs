@@ -5,8 +5,8 @@ mod hooks;
 mod present;
 
 pub(crate) use filter::{any_of, flag, uuids, values as filter_values};
-pub use hooks::UserHooks;
 pub(crate) use hooks::added;
+pub use hooks::{FORGET, UserHooks};
 pub(crate) use present::{keys, pick};
 pub use present::{partial, self_view};
 

@@ -52,11 +52,15 @@ async fn the_account_goes_with_its_sessions_and_the_flow_goes_on_anonymously() {
 #[tokio::test]
 async fn the_audit_trail_of_the_user_goes_too_where_the_law_asks_for_it() {
     let site = site().await;
-    flows(&site).await;
+    let ann = flows(&site).await;
     let mut browser = signed_in(&site).await;
     browser.get("out", "").await;
     browser.post("out", "", json!({})).await;
-    assert!(site.events().await.is_empty());
+    // By a task: there may be many.
+    let sql = "SELECT args FROM job WHERE actor_name = $1";
+    let jobs = site.db.read(sql, &[weir_identity::user::FORGET.into()]).await.unwrap();
+    assert_eq!(jobs.len(), 1);
+    assert_eq!(jobs[0].json("args").unwrap(), json!({"user": ann, "before": site.now().timestamp_micros()}));
 }
 
 #[tokio::test]

@@ -44,6 +44,9 @@ pub enum Action {
     /// Records of account lockdowns
     #[command(subcommand)]
     Lockdown(LockdownAction),
+    /// Check the audit trail
+    #[command(subcommand)]
+    Events(EventsAction),
     /// Print the OpenAPI document of this build
     Openapi {
         /// As YAML instead of JSON
@@ -136,6 +139,17 @@ pub enum LockdownAction {
     Show {
         /// Its key
         id: String,
+    },
+}
+
+/// What can be done with the audit trail.
+#[derive(Subcommand)]
+pub enum EventsAction {
+    /// Look for events that were changed, removed, inserted or moved; exit code 0 if there are none
+    Verify {
+        /// What an earlier run printed: the chain must still lead through it
+        #[arg(long, value_name = "PLACE:HASH")]
+        expect: Option<String>,
     },
 }
 
@@ -348,7 +362,7 @@ mod tests {
             ("weir serve --lisen 1", "'--lisen'"),
             ("weir serve --bootstrap-password x", "'--bootstrap-password'"),
             ("weir sevre", "'sevre'"),
-            ("weir", "serve, migrate, config, user, blueprint, mail, webauthn, lockdown, openapi, healthcheck"),
+            ("weir", "serve, migrate, config, user, blueprint, mail, webauthn, lockdown, events, openapi, healthcheck"),
             ("weir user", "create, set-password, recovery-link, lockdown, unlock"),
             ("weir user set-password", "<USERNAME>"),
         ] {

@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result};
 use weir_store::{DatabaseUrl, Db, DbSettings};
 
 use super::{
-    args::{Action, BlueprintAction, LockdownAction, MailAction, UserAction, WebauthnAction},
-    block_on, blueprint, database, lockdown, mail, print, seed, user, webauthn,
+    args::{Action, BlueprintAction, EventsAction, LockdownAction, MailAction, UserAction, WebauthnAction},
+    block_on, blueprint, database, events, lockdown, mail, print, seed, user, webauthn,
 };
 use crate::{
     config::Config,
@@ -56,6 +56,9 @@ pub fn run(action: Action, config: Config, traces: Option<Exporter>) -> Result<(
             }
             Action::Lockdown(LockdownAction::Key) => lockdown::key(&*open(&config).await?).await,
             Action::Lockdown(LockdownAction::Show { id }) => lockdown::show(&*open(&config).await?, &id).await,
+            Action::Events(EventsAction::Verify { expect }) => {
+                events::verify(&*open(&config).await?, expect.as_deref()).await
+            }
             Action::BenchSeed { users, objects, sessions, tokens, of } => {
                 let core = open(&config).await?;
                 seed::run(&core, users, objects).await?;

@@ -5,6 +5,7 @@ mod args;
 mod blueprint;
 mod commands;
 mod database;
+mod events;
 mod healthcheck;
 mod lockdown;
 mod mail;

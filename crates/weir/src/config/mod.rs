@@ -13,7 +13,9 @@ mod show;
 mod tests;
 
 pub use load::{Inputs, Loaded, Source};
-pub use sections::{Cache, Email, Expressions, Hashing, Limits, LogFormat, Otel, Outbound, Sessions, Tls, Web, Worker};
+pub use sections::{
+    Cache, Email, Events, Expressions, Hashing, Limits, LogFormat, Otel, Outbound, Sessions, Tls, Web, Worker,
+};
 pub use settings::{Setting, settings};
 pub use show::show;
 
@@ -82,6 +84,8 @@ pub struct Config {
     pub expressions: Expressions,
     /// Work in the background.
     pub worker: Worker,
+    /// The audit trail.
+    pub events: Events,
     /// Sessions.
     pub sessions: Sessions,
     /// What is kept in memory.
@@ -113,6 +117,7 @@ impl Default for Config {
             hashing: Hashing::default(),
             expressions: Expressions::default(),
             worker: Worker::default(),
+            events: Events::default(),
             sessions: Sessions::default(),
             cache: Cache::default(),
             otel: Otel::default(),

@@ -245,6 +245,18 @@ impl Default for Worker {
     }
 }
 
+/// The audit trail.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Events {
+    /// Most events that are kept; the oldest go first. 0 for no bound but their time.
+    #[schemars(range(max = 9_000_000_000_000_000_u64))]
+    pub max_rows: u64,
+    /// Most characters that they take together, likewise.
+    #[schemars(range(max = 9_000_000_000_000_000_u64))]
+    pub max_bytes: u64,
+}
+
 /// Sessions.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

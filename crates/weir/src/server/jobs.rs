@@ -5,12 +5,17 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use anyhow::{Result, bail};
 use async_trait::async_trait;
 use chrono::TimeDelta;
-use serde_json::Value;
-use weir_identity::{reputation, session, token};
+use serde_json::{Value, json};
+use weir_events::{
+    Event, action,
+    chain::{self, Reason},
+};
+use weir_identity::{reputation, session, token, user};
 use weir_mail::{Deliver, outbox};
+use weir_resource::{Actor, Unit};
 use weir_stages::{account_lockdown::bulk, invitation};
 use weir_store::{
-    Db, Durability,
+    Db, Durability, Val,
     jobs::{
         self, JobCx, JobHandler, LogLevel, Runner,
         schedules::{self, NewSchedule},
@@ -38,8 +43,9 @@ const SCHEDULES: &[(&str, &str, &str)] = &[
 
 /// Tables whose rows have an end, with their key. A consent that does not end has none.
 const EXPIRING: &[(&str, &str, &str)] = &[
-    ("audit_event", "id", "expires"),
     ("captcha_spent", "task", "expires"),
+    ("data_export", "id", "expires"),
+    ("event_notification", "id", "expires"),
     ("flow_resume", "id", "expires"),
     ("flow_run", "id", "expires"),
     ("identity_consent", "id", "expires"),
@@ -66,13 +72,16 @@ pub async fn runner(config: &Config, core: &Arc<Core>) -> Result<Runner> {
         schedules::upsert(&mut tx, now, &new).await?;
     }
     tx.commit().await?;
-    let clean = Clean { kept: TASKS_KEPT };
+    let bound = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let budget = (bound(config.events.max_rows), bound(config.events.max_bytes));
+    let clean = Clean { core: Arc::clone(core), kept: TASKS_KEPT, budget };
     let mut handlers: BTreeMap<&'static str, Arc<dyn JobHandler>> = BTreeMap::new();
     handlers.insert(CLEAN, Arc::new(clean));
     handlers.insert(ROTATE, Arc::new(Rotate(Arc::clone(core))));
     handlers.insert(MAINTAIN, Arc::new(Maintain));
     handlers.insert(DISCOVER, Arc::new(Discover(Arc::clone(core))));
     handlers.insert(SOURCES, Arc::new(RefreshSources(Arc::clone(core))));
+    handlers.insert(user::FORGET, Arc::new(Forget(Arc::clone(core))));
     handlers.insert(APPLY, Arc::new(Apply(Arc::clone(core))));
     let mail = Deliver { site: Arc::clone(&core.site), mailer: Arc::clone(&core.engine.mail) };
     handlers.insert(outbox::ACTOR, Arc::new(mail));
@@ -85,7 +94,31 @@ pub async fn runner(config: &Config, core: &Arc<Core>) -> Result<Runner> {
 }
 
 struct Clean {
+    core: Arc<Core>,
     kept: TimeDelta,
+    /// Most events, and the largest sum of their sizes; zero for no bound.
+    budget: (i64, i64),
+}
+
+impl Clean {
+    /// Events leave the trail so that it stays verifiable.
+    async fn events(&self, cx: &JobCx) -> Result<()> {
+        let (site, now) = (&self.core.site, cx.now());
+        let key = site.installation.chain_key();
+        let expired = ("expires <= $1", &[Val::from(now)][..]);
+        note(cx, "audit_event", chain::remove_all(cx.db(), &key, now, expired, Reason::Expired).await?);
+        let count = chain::enforce(cx.db(), &key, now, self.budget).await?;
+        note(cx, "audit_event", count);
+        if count > 0 {
+            let message = format!("The audit trail has outgrown its budget: the {count} oldest events were removed.");
+            let (most, largest) = self.budget;
+            let context = json!({"message": message, "removed": count, "max_rows": most, "max_bytes": largest});
+            let mut unit = Unit::new(site, Actor::system());
+            unit.event(Event::new(action::CONFIGURATION_WARNING, "authentik_events", context)).await?;
+            unit.commit().await?;
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -103,6 +136,7 @@ impl JobHandler for Clean {
             }
         }
         note(cx, "identity_session", sessions);
+        self.events(cx).await?;
         for (table, key, end) in EXPIRING {
             let sql =
                 format!("DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE {end} <= $1 LIMIT $2)");
@@ -136,6 +170,27 @@ fn relaxed(db: &Db) -> weir_store::Tx {
 fn note(cx: &JobCx, table: &str, count: u64) {
     if count > 0 {
         cx.log(LogLevel::Info, format!("Removed {count} rows of {table}"), Value::Null);
+    }
+}
+
+/// Removes the events of somebody who was deleted.
+struct Forget(Arc<Core>);
+
+#[async_trait]
+impl JobHandler for Forget {
+    async fn run(&self, cx: &JobCx) -> Result<()> {
+        let number = |name: &str| cx.args().get(name).and_then(Value::as_i64);
+        let (Some(user), Some(before)) = (number("user"), number("before")) else { bail!("No user was named.") };
+        let key = self.0.site.installation.chain_key();
+        let theirs = [Val::from(user), before.into()];
+        // That they deleted themselves is all that stays.
+        let condition = "user_id = $1 AND created <= $2 AND NOT (action = 'model_deleted' AND created = $2)";
+        note(
+            cx,
+            "audit_event",
+            chain::remove_all(cx.db(), &key, cx.now(), (condition, &theirs[..]), Reason::Forgotten).await?,
+        );
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod blueprints;
 mod core;
+mod events;
 mod jobs;
 mod policies;
 mod routes;
@@ -126,6 +127,7 @@ pub async fn start(config: &Config, options: Options) -> Result<Running> {
     let mut listeners = vec![Listener { tcp: plain, tls: None }];
     listeners.extend(tls.map(|(tls, tcp)| Listener { tcp, tls: Some(tls) }));
     following.push(tokio::spawn(Arc::clone(&core.site).follow()));
+    following.push(tokio::spawn(events::follow(Arc::clone(&core))));
     let (stop, stopped) = watch::channel(false);
     let until = |mut stopped: watch::Receiver<bool>| async move {
         // A sender that is gone means the same.

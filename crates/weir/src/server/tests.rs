@@ -138,6 +138,53 @@ async fn housekeeping_removes_what_has_ended_and_keeps_the_rest() {
 }
 
 #[tokio::test]
+async fn housekeeping_keeps_the_budget_of_events_and_the_chain_sound() {
+    let db = test_db().await;
+    let mut config = Config::default();
+    config.events.max_rows = 5;
+    let core = core(&db, &config).await;
+    let (now, key) = (core.site.clock.now(), core.site.installation.chain_key());
+    let mut tx = db.tx();
+    for number in 0..9 {
+        let event = weir_events::Event::new("login", "x", json!({"number": number}));
+        let (origin, kept) = (weir_events::Origin::system(), chrono::TimeDelta::days(1));
+        weir_events::record(&mut tx, &*core.site.random, now, kept, &origin, event).await.unwrap();
+    }
+    jobs::enqueue(&mut tx, core.site.random.uuid(), now, &NewJob::new("clean_expired", json!({}))).await.unwrap();
+    tx.commit().await.unwrap();
+    super::events::seal_waiting(&core).await.unwrap();
+    let before = weir_events::chain::verify(&db, &key, None).await.unwrap().unwrap();
+    runner(&config, &core).await.unwrap().run_due().await.unwrap();
+    super::events::seal_waiting(&core).await.unwrap();
+    let found = weir_events::chain::verify(&db, &key, None).await.unwrap().unwrap();
+    assert_eq!((found.checked, found.removed), (6, before.checked - 5), "five, and the one that tells of it");
+    let told = db.read("SELECT context FROM audit_event WHERE action = 'configuration_warning'", &[]).await.unwrap();
+    assert_eq!(told[0].json("context").unwrap()["removed"], before.checked - 5);
+}
+
+#[tokio::test]
+async fn the_events_of_a_deleted_user_are_forgotten_and_the_chain_stays_sound() {
+    let db = test_db().await;
+    let config = Config::default();
+    let core = core(&db, &config).await;
+    let (now, key) = (core.site.clock.now(), core.site.installation.chain_key());
+    let mut tx = db.tx();
+    for user in [7, 8, 7] {
+        let origin = weir_events::Origin { user_id: Some(user), ..weir_events::Origin::system() };
+        let event = weir_events::Event::new("login", "x", json!({}));
+        let kept = chrono::TimeDelta::days(1);
+        weir_events::record(&mut tx, &*core.site.random, now, kept, &origin, event).await.unwrap();
+    }
+    let args = json!({"user": 7, "before": now.timestamp_micros()});
+    jobs::enqueue(&mut tx, core.site.random.uuid(), now, &NewJob::new("forget_events", args)).await.unwrap();
+    tx.commit().await.unwrap();
+    runner(&config, &core).await.unwrap().run_due().await.unwrap();
+    let left = db.read("SELECT COUNT(*) AS n FROM audit_event WHERE user_id IN (7, 8)", &[]).await.unwrap();
+    assert_eq!(left[0].int("n").unwrap(), 1);
+    assert_eq!(weir_events::chain::verify(&db, &key, None).await.unwrap().unwrap().removed, 2);
+}
+
+#[tokio::test]
 async fn an_instance_that_is_unknown_fails_its_task_with_a_reason() {
     let db = test_db().await;
     let config = Config::default();

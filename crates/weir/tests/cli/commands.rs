@@ -194,6 +194,30 @@ fn templates_can_be_listed_and_looked_at_with_those_of_the_site() {
 }
 
 #[test]
+fn a_broken_audit_trail_is_told_with_code_1_and_the_place() {
+    let place = Place::new();
+    place.run(&["migrate"]);
+    assert_eq!(place.run(&["user", "create", "jane"]).code, Some(0));
+    let sound = place.run(&["events", "verify"]);
+    assert_eq!(sound.code, Some(0), "{}", sound.err);
+    assert!(sound.out.contains("sound: 0 events checked") && !sound.out.contains(" 0 wait"), "{}", sound.out);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let url = weir_store::DatabaseUrl::Sqlite(place.folder.join("data/weir.sqlite3"));
+        let db = weir_store::Db::open(&weir_store::DbSettings::new(url)).await.unwrap();
+        let mut tx = db.tx();
+        tx.write("UPDATE audit_event SET seq = 1 WHERE action = 'model_created'", &[]).await.unwrap();
+        tx.commit().await.unwrap();
+        db.close().await;
+    });
+    let broken = place.run(&["events", "verify"]);
+    assert_eq!(broken.code, Some(1), "{}", broken.out);
+    assert!(one_line(&broken).contains("at place 1 was put in"), "{}", broken.err);
+    let wrong = place.run(&["events", "verify", "--expect", "7"]);
+    assert_eq!(wrong.code, Some(2), "{}", wrong.err);
+}
+
+#[test]
 fn models_of_authenticators_are_taken_from_a_signed_file_and_stay() {
     use weir_webauthn::software::Maker;
     let place = Place::new();
