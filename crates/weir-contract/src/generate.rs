@@ -96,7 +96,7 @@ fn server_made(resource: &ResourceType) -> Vec<(&'static str, Value)> {
         json!({"type": "string", "format": "uuid", "readOnly": true})
     };
     let mut made = vec![(resource.pk, key)];
-    if resource.family.is_some() {
+    if resource.family.is_some() && resource.shows_family {
         made.extend(["component", "verbose_name", "verbose_name_plural", "meta_model_name"].map(|n| (n, text())));
     }
     match resource.family {

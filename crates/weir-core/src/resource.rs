@@ -221,6 +221,8 @@ pub trait Resource: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 's
     const KEY_IS_CHOSEN: bool = false;
     /// Changes are written to the audit trail.
     const AUDITED: bool = true;
+    /// Answers at the kind's own address carry what all kinds of its family have, as those of the whole family do.
+    const SHOWS_FAMILY: bool = true;
     /// Secrets inside of fields that hold mappings, as field and key. They are neither shown nor exported, and stay when a
     /// body does not bring new ones.
     const SECRET_PARTS: &'static [(&'static str, &'static str)] = &[];
@@ -290,6 +292,8 @@ pub struct ResourceType {
     pub key_is_chosen: bool,
     /// See [`Resource::AUDITED`].
     pub audited: bool,
+    /// See [`Resource::SHOWS_FAMILY`].
+    pub shows_family: bool,
     /// See [`Resource::SECRET_PARTS`].
     pub secret_parts: &'static [(&'static str, &'static str)],
     /// One paragraph about the kind, from the definition's doc comment.
@@ -329,6 +333,7 @@ impl ResourceType {
             views: T::VIEWS,
             key_is_chosen: T::KEY_IS_CHOSEN,
             audited: T::AUDITED,
+            shows_family: T::SHOWS_FAMILY,
             secret_parts: T::SECRET_PARTS,
             help: schema.get("description").and_then(Value::as_str).unwrap_or_default().to_owned(),
             fields,

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use weir_core::{Expression, Resource, resource::UuidKeyed};
+use weir_core::{Expression, Family, Resource, resource::UuidKeyed};
 
 /// Says what is sent to a service.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -20,5 +20,8 @@ impl Resource for NotificationWebhookMapping {
     const PATH: &'static str = "propertymappings/notification";
     const SCHEMA: &'static str = "NotificationWebhookMapping";
     const VERBOSE: &'static str = "Webhook Mapping";
+    const COMPONENT: &'static str = "ak-property-mapping-notification-form";
+    const FAMILY: Option<Family> = Some(Family::PropertyMapping);
+    const SHOWS_FAMILY: bool = false;
     const PARAM: &'static str = "pm_uuid";
 }

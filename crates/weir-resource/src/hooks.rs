@@ -1,6 +1,6 @@
 //! Special behaviour beside a definition: checks that need the database, derived columns, read-only fields.
 
-use crate::{ListQuery, Site, Snapshot, Stored, Unit};
+use crate::{ListQuery, Object, Site, Snapshot, Stored, Unit, UsedBy};
 use async_trait::async_trait;
 use std::{collections::BTreeMap, sync::Arc};
 use weir_core::{ApiError, Map};
@@ -60,18 +60,33 @@ impl Condition {
 pub struct Keep {
     /// The parameters it answers for; the generic filters pass them over.
     pub parameters: &'static [&'static str],
-    test: Box<dyn Fn(&Map) -> bool + Send + Sync>,
+    test: Test,
+}
+
+enum Test {
+    Document(Box<dyn Fn(&Map) -> bool + Send + Sync>),
+    Referred { by: &'static str, wanted: bool },
 }
 
 impl Keep {
     /// A filter.
     pub fn new(parameters: &'static [&'static str], test: impl Fn(&Map) -> bool + Send + Sync + 'static) -> Self {
-        Self { parameters, test: Box::new(test) }
+        Self { parameters, test: Test::Document(Box::new(test)) }
     }
 
-    /// Whether a document stays in the list.
-    pub fn keeps(&self, doc: &Map) -> bool {
-        (self.test)(doc)
+    /// A filter by whether some document refers to the object by this field.
+    pub fn referred(parameters: &'static [&'static str], by: &'static str, wanted: bool) -> Self {
+        Self { parameters, test: Test::Referred { by, wanted } }
+    }
+
+    /// Whether an object stays in the list.
+    pub fn keeps(&self, snapshot: &Snapshot, object: &Object) -> bool {
+        match &self.test {
+            Test::Document(test) => test(&object.doc),
+            Test::Referred { by, wanted } => {
+                snapshot.referring(&object.id.to_string()).any(|(_, field)| field == *by) == *wanted
+            }
+        }
     }
 }
 
@@ -147,6 +162,14 @@ pub trait Hooks: Send + Sync {
     /// # Errors
     /// 400 for a bad value.
     fn narrow(&self, _site: &Site, _query: &ListQuery) -> Result<Vec<Condition>, ApiError> {
+        Ok(Vec::new())
+    }
+
+    /// Rows of tables that refer to an object; documents that do are found without help. No more than a page of them.
+    ///
+    /// # Errors
+    /// Those of the store.
+    async fn used_by(&self, _unit: &mut Unit<'_>, _target: &Stored) -> Result<Vec<UsedBy>, ApiError> {
         Ok(Vec::new())
     }
 

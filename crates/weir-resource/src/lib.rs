@@ -19,8 +19,8 @@ pub use error::{store, store_at};
 pub use hooks::{Condition, HookSet, Hooks, Keep, Presenting};
 pub use list::{ListQuery, Page, Visible};
 pub use present::{
-    AnyConnector, AnyPolicy, AnyPolicyTarget, AnyPropertyMapping, AnyProvider, AnySource, AnyStage, policy_target_uuid,
-    present, present_one,
+    AnyConnector, AnyPolicy, AnyPolicyTarget, AnyPropertyMapping, AnyProvider, AnySource, AnyStage, family_fields,
+    policy_target_uuid, present, present_one,
 };
 pub use settings::Settings;
 pub use site::{Installation, Site, SiteParts};

@@ -67,6 +67,19 @@ impl ListQuery {
         self.parameters.iter().rev().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
     }
 
+    /// A parameter that is yes or no.
+    ///
+    /// # Errors
+    /// 400 for anything else.
+    pub fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
+        match self.find(name) {
+            None => Ok(None),
+            Some("true" | "True" | "1") => Ok(Some(true)),
+            Some("false" | "False" | "0") => Ok(Some(false)),
+            Some(_) => Err(ApiError::field(name, "Must be a valid boolean.")),
+        }
+    }
+
     /// All values of a parameter that may be repeated.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.parameters.iter().filter(move |(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
@@ -394,7 +407,7 @@ fn list_documents(
                 })
                 .filter(|o| by_key.is_none_or(|key| o.pk() == key.to_lowercase()))
                 .filter(|o| passes(&filters, &o.doc))
-                .filter(|o| own.iter().all(|keep| keep.keeps(&o.doc)))
+                .filter(|o| own.iter().all(|keep| keep.keeps(snapshot, o)))
                 .filter(|o| found_by(kind, &words, &o.doc))
                 .map(|o| Stored::of(o)),
         );

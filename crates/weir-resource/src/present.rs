@@ -76,15 +76,14 @@ fn plain(cx: &Presenting<'_>, row: &Stored) -> Map {
                 cx.snapshot.referring(&row.pk).filter(|(_, f)| ["policy", "validation_policies"].contains(f)).count();
             answer.insert("bound_to".to_owned(), bound.into());
         }
-        Some(Family::Source | Family::PropertyMapping | Family::Connector | Family::Provider) => {
-            family_fields(&mut answer, kind);
-        }
-        None => {}
+        Some(_) if kind.shows_family => family_fields(&mut answer, kind),
+        Some(Family::Source | Family::PropertyMapping | Family::Connector | Family::Provider) | None => {}
     }
     answer
 }
 
-fn family_fields(answer: &mut Map, kind: &ResourceType) {
+/// What tells the kinds of a family apart.
+pub fn family_fields(answer: &mut Map, kind: &ResourceType) {
     answer.insert("component".to_owned(), kind.component.into());
     answer.insert("verbose_name".to_owned(), kind.verbose_name.into());
     answer.insert("verbose_name_plural".to_owned(), kind.verbose_name_plural().into());

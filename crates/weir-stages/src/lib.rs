@@ -18,6 +18,7 @@ pub mod email;
 pub mod endpoints;
 pub mod identification;
 pub mod invitation;
+pub mod mail_server;
 pub mod mtls;
 pub mod password;
 pub mod prompt;

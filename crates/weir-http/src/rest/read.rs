@@ -25,15 +25,18 @@ pub(super) async fn retrieve(call: Call, kind: &'static ResourceType) -> Result<
 pub(super) async fn used_by(call: Call, kind: &'static ResourceType) -> Result<Reply, ApiError> {
     let mut unit = Unit::new(&call.app.site, call.actor());
     let object = load(&call, &mut unit, kind).await?;
-    Ok(referring_to(&call, &unit, &object))
+    referring_to(&call, &mut unit, &object).await
 }
 
 /// What refers to an object, as far as the caller may view it.
-pub(crate) fn referring_to(call: &Call, unit: &Unit<'_>, object: &Stored) -> Reply {
+pub(crate) async fn referring_to(call: &Call, unit: &mut Unit<'_>, object: &Stored) -> Result<Reply, ApiError> {
     let mut found = referring(&unit.snapshot, object);
+    for hooks in call.app.site.hooks.of(object.kind.model) {
+        found.extend(hooks.used_by(unit, object).await?);
+    }
     found.retain(|by| {
         let kind = call.app.site.registry.find(&format!("{}.{}", by.app, by.model_name));
         kind.is_some_and(|kind| call.grants.may(&kind.permission("view"), Some(&by.pk)))
     });
-    Reply::ok(&found)
+    Ok(Reply::ok(&found))
 }

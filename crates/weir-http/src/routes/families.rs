@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc};
 use weir_core::{ApiError, Family, Map, ResourceType, validate};
 use weir_identity::{User, accounts, kind};
-use weir_resource::{Object, Stored, Unit, Visible, store};
+use weir_resource::{Object, Stored, Unit, Visible, family_fields, store};
 
 const STAGE: &str = Family::Stage.model();
 const POLICY: &str = Family::Policy.model();
@@ -184,9 +184,23 @@ async fn list(call: Call, family: Family) -> Result<Reply, ApiError> {
     let kinds = app.site.registry.family(family);
     let visible = visible(&call, &unit, &kinds)?.ok_or_else(ApiError::forbidden)?;
     let visible = narrow(&call, &unit, &kinds, visible)?;
+    let kinds = manageable(&call, kinds, family)?;
     let page = unit.list_family(&kinds, &call.list_query(), &visible)?;
     let shown = shown(&call, &unit, &page.rows, family).await?;
     Ok(Reply::ok(&page.body(shown)))
+}
+
+/// The server manages no mappings of kinds that do not say so: who asks for managed ones gets none of these.
+fn manageable(
+    call: &Call,
+    mut kinds: Vec<&'static ResourceType>,
+    family: Family,
+) -> Result<Vec<&'static ResourceType>, ApiError> {
+    let asked = call.request.parameter("managed").is_some() || call.flag("managed__isnull")? == Some(false);
+    if family == Family::PropertyMapping && asked {
+        kinds.retain(|kind| kind.find_field("managed").is_some());
+    }
+    Ok(kinds)
 }
 
 /// Filters by what refers to an object: policies nobody uses (`bindings__isnull`, `promptstage__isnull`), providers
@@ -229,7 +243,10 @@ fn narrow(
 
 async fn shown(call: &Call, unit: &Unit<'_>, rows: &[Stored], family: Family) -> Result<Vec<Map>, ApiError> {
     let mut answers = rest::show(call, unit, rows).await?;
-    answers.iter_mut().for_each(|answer| keep_shared(answer, family));
+    for (row, answer) in rows.iter().zip(&mut answers) {
+        family_fields(answer, row.kind);
+        keep_shared(answer, family);
+    }
     Ok(answers)
 }
 
@@ -271,8 +288,8 @@ async fn destroy(call: Call) -> Result<Reply, ApiError> {
 }
 
 async fn used_by(call: Call) -> Result<Reply, ApiError> {
-    let unit = Unit::new(&call.app.site, call.actor());
-    Ok(referring_to(&call, &unit, call.target()?))
+    let mut unit = Unit::new(&call.app.site, call.actor());
+    referring_to(&call, &mut unit, call.target()?).await
 }
 
 async fn types(call: Call, family: Family) -> Result<Reply, ApiError> {

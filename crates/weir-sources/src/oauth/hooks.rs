@@ -79,12 +79,7 @@ impl Hooks for OAuthHooks {
     }
 
     fn keep(&self, query: &ListQuery) -> Result<Option<Keep>, ApiError> {
-        let wanted = match query.find("has_jwks") {
-            None => return Ok(None),
-            Some("true" | "True" | "1") => true,
-            Some("false" | "False" | "0") => false,
-            Some(_) => return Err(ApiError::field("has_jwks", "Must be a valid boolean.")),
-        };
+        let Some(wanted) = query.flag("has_jwks")? else { return Ok(None) };
         let has = |doc: &Map| doc.get("oidc_jwks").and_then(Value::as_object).is_some_and(|keys| !keys.is_empty());
         Ok(Some(Keep::new(&["has_jwks"], move |doc| has(doc) == wanted)))
     }

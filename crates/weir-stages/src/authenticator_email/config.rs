@@ -1,23 +1,11 @@
 //! Definition of the set-up stage for mail addresses.
 
-use crate::email::check_server;
+use crate::mail_server::MailServer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use weir_core::{DurationText, Family, FieldErrors, Ref, Resource, Secret, resource::UuidKeyed};
+use weir_core::{DurationText, Family, FieldErrors, Ref, Resource, resource::UuidKeyed};
 use weir_flow::Flow;
 
-fn localhost() -> String {
-    "localhost".to_owned()
-}
-fn smtp_port() -> i32 {
-    25
-}
-fn ten() -> i32 {
-    10
-}
-fn sender() -> String {
-    "system@authentik.local".to_owned()
-}
 fn subject() -> String {
     "authentik Sign-in code".to_owned()
 }
@@ -39,35 +27,9 @@ pub struct AuthenticatorEmailStage {
     /// Name for people.
     #[serde(default)]
     pub friendly_name: String,
-    /// Use the mail server of the settings; the fields about a server count for nothing then.
-    #[serde(default)]
-    pub use_global_settings: bool,
-    /// Mail server.
-    #[serde(default = "localhost")]
-    #[schemars(length(min = 1))]
-    pub host: String,
-    /// Its port.
-    #[serde(default = "smtp_port")]
-    pub port: i32,
-    /// Whom to sign in as; nobody when empty.
-    #[serde(default)]
-    pub username: String,
-    /// The password of that user.
-    #[serde(default)]
-    pub password: Secret,
-    /// Change to TLS by STARTTLS.
-    #[serde(default)]
-    pub use_tls: bool,
-    /// TLS from the beginning.
-    #[serde(default)]
-    pub use_ssl: bool,
-    /// Seconds to wait for an answer of the server.
-    #[serde(default = "ten")]
-    pub timeout: i32,
-    /// Address of the sender.
-    #[serde(default = "sender")]
-    #[schemars(length(min = 1, max = 254), extend("format" = "email"))]
-    pub from_address: String,
+    /// The mail server.
+    #[serde(flatten)]
+    pub server: MailServer,
     /// How long a code works.
     #[serde(default = "half_an_hour")]
     pub token_expiry: DurationText,
@@ -92,8 +54,6 @@ impl Resource for AuthenticatorEmailStage {
     const PARAM: &'static str = "stage_uuid";
 
     fn check(&self) -> FieldErrors {
-        let mut errors = FieldErrors::new();
-        check_server(&mut errors, self.port, self.timeout, self.use_tls, self.use_ssl);
-        errors
+        self.server.check()
     }
 }

@@ -1,21 +1,10 @@
 //! Definition of the email stage.
 
+use crate::mail_server::MailServer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use weir_core::{DurationText, Family, FieldErrors, Resource, Secret, resource::UuidKeyed};
+use weir_core::{DurationText, Family, FieldErrors, Resource, resource::UuidKeyed};
 
-fn localhost() -> String {
-    "localhost".to_owned()
-}
-fn smtp_port() -> i32 {
-    25
-}
-fn ten() -> i32 {
-    10
-}
-fn sender() -> String {
-    "system@authentik.local".to_owned()
-}
 fn subject() -> String {
     "authentik".to_owned()
 }
@@ -38,35 +27,9 @@ pub struct EmailStage {
     /// Name of the stage.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// Use the mail server of the settings; the fields about a server count for nothing then.
-    #[serde(default)]
-    pub use_global_settings: bool,
-    /// Mail server.
-    #[serde(default = "localhost")]
-    #[schemars(length(min = 1))]
-    pub host: String,
-    /// Its port.
-    #[serde(default = "smtp_port")]
-    pub port: i32,
-    /// Whom to sign in as; nobody when empty.
-    #[serde(default)]
-    pub username: String,
-    /// The password of that user.
-    #[serde(default)]
-    pub password: Secret,
-    /// Change to TLS by STARTTLS.
-    #[serde(default)]
-    pub use_tls: bool,
-    /// TLS from the beginning.
-    #[serde(default)]
-    pub use_ssl: bool,
-    /// Seconds to wait for an answer of the server.
-    #[serde(default = "ten")]
-    pub timeout: i32,
-    /// Address of the sender.
-    #[serde(default = "sender")]
-    #[schemars(length(min = 1, max = 254), extend("format" = "email"))]
-    pub from_address: String,
+    /// The mail server.
+    #[serde(flatten)]
+    pub server: MailServer,
     /// How long the link works.
     #[serde(default = "half_an_hour")]
     pub token_expiry: DurationText,
@@ -90,19 +53,6 @@ pub struct EmailStage {
     pub recovery_cache_timeout: DurationText,
 }
 
-/// Rules about the fields that name a mail server.
-pub(crate) fn check_server(errors: &mut FieldErrors, port: i32, timeout: i32, use_tls: bool, use_ssl: bool) {
-    if !(1..=65_535).contains(&port) {
-        errors.add("port", "Ensure this value is between 1 and 65535.", "invalid");
-    }
-    if timeout < 1 {
-        errors.add("timeout", "Ensure this value is greater than or equal to 1.", "min_value");
-    }
-    if use_tls && use_ssl {
-        errors.add(FieldErrors::GENERAL, "STARTTLS and TLS from the beginning exclude each other.", "invalid");
-    }
-}
-
 impl UuidKeyed for EmailStage {}
 impl Resource for EmailStage {
     const MODEL: &'static str = "authentik_stages_email.emailstage";
@@ -114,8 +64,6 @@ impl Resource for EmailStage {
     const PARAM: &'static str = "stage_uuid";
 
     fn check(&self) -> FieldErrors {
-        let mut errors = FieldErrors::new();
-        check_server(&mut errors, self.port, self.timeout, self.use_tls, self.use_ssl);
-        errors
+        self.server.check()
     }
 }

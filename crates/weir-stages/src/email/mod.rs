@@ -9,6 +9,5 @@ mod tests;
 
 pub use challenge::{EmailChallenge, EmailResponse};
 pub use config::EmailStage;
-pub(crate) use config::check_server;
 pub use routes::routes;
 pub use stage::Email;

@@ -1,6 +1,6 @@
 //! Who made an invitation, which flow it is for, and what happens to it when that flow goes.
 
-use super::Invitation;
+use super::{Invitation, InvitationStage};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
@@ -8,13 +8,29 @@ use uuid::Uuid;
 use weir_core::{ApiError, Map, Resource};
 use weir_flow::Flow;
 use weir_identity::{accounts, user};
-use weir_resource::{Condition, HookSet, Hooks, Presenting, Site, Stored, Unit, present, store};
-use weir_store::Val;
+use weir_resource::{
+    Condition, HookSet, Hooks, Keep, ListQuery, Presenting, Site, Stored, Unit, UsedBy, present, store,
+};
+use weir_store::{StoreError, Val};
+
+/// Most invitations that a flow's users name.
+const SHOWN: i64 = 100;
 
 /// Puts the hooks in place.
 pub fn hooks(set: &mut HookSet) {
     set.add(Invitation::MODEL, Arc::new(InvitationHooks));
-    set.add(Flow::MODEL, Arc::new(FlowGone));
+    set.add(InvitationStage::MODEL, Arc::new(StageHooks));
+    set.add(Flow::MODEL, Arc::new(FlowHooks));
+}
+
+struct StageHooks;
+
+#[async_trait]
+impl Hooks for StageHooks {
+    fn keep(&self, query: &ListQuery) -> Result<Option<Keep>, ApiError> {
+        let unused = query.flag("no_flows")?;
+        Ok(unused.map(|unused| Keep::referred(&["no_flows"], "stage", !unused)))
+    }
 }
 
 struct InvitationHooks;
@@ -88,11 +104,22 @@ impl Hooks for InvitationHooks {
     }
 }
 
-/// An invitation that only one flow took must not open every flow when that one goes: it ends with it.
-struct FlowGone;
+struct FlowHooks;
 
 #[async_trait]
-impl Hooks for FlowGone {
+impl Hooks for FlowHooks {
+    async fn used_by(&self, unit: &mut Unit<'_>, target: &Stored) -> Result<Vec<UsedBy>, ApiError> {
+        let kind = weir_identity::kind::<Invitation>(unit.site)?;
+        let sql = "SELECT id, name FROM invitation WHERE flow = $1 ORDER BY name, id LIMIT $2";
+        let rows = unit.tx.read(sql, &[target.pk.clone().into(), SHOWN.into()]).await.map_err(store)?;
+        let found = rows.iter().map(|row| {
+            let (pk, name) = (row.text("id")?, row.text("name")?);
+            Ok(UsedBy { app: kind.app_label(), model_name: kind.model_name(), pk, name, action: "set_null" })
+        });
+        found.collect::<Result<_, StoreError>>().map_err(store)
+    }
+
+    /// An invitation that only one flow took must not open every flow when that one goes: it ends with it.
     async fn deleting(&self, unit: &mut Unit<'_>, old: &Stored) -> Result<(), ApiError> {
         let now = unit.site.clock.now();
         let sql = "UPDATE invitation SET flow = NULL, expires = CASE WHEN expires < $1 THEN expires ELSE $1 END \
