@@ -204,6 +204,53 @@ for (const javaScriptEnabled of [true, false]) {
       for (const one of [page, other, again]) await one.context().close();
     });
 
+    it("example: codes by mail are set up, each opens once, and they are removed", async () => {
+      await apply("flow-authenticator-email-setup");
+      const { username } = await person();
+      const address = `${username}@example.test`;
+      const code = async () => (await mail.next(address)).match(/\b\d{6}\b/)[0];
+      const page = await open({ javaScriptEnabled });
+      await signIn(page, username);
+      await page.waitForURL("**/if/user/**");
+      await configure(page, "ak-user-settings-authenticator-email");
+      const first = await code();
+      assert.ok(!(await page.locator("main").innerText()).includes(address), "the address is masked");
+      await picture(page, `email-setup-${label}-javascript`);
+      if (javaScriptEnabled) await assertAccessible(page, "codes by mail");
+      await page.getByRole("button", { name: "Send it again" }).click();
+      const second = await code();
+      if (first !== second) {
+        await page.fill("[name=code]", first);
+        await submit(page);
+        await page.getByText("Code does not match").first().waitFor();
+      }
+      await page.fill("[name=code]", second);
+      await submit(page);
+      await page.waitForURL("**/if/user/**");
+      const [device] = await devices(page);
+      assert.equal(device.type, "authentik_stages_authenticator_email.EmailDevice");
+
+      const other = await open({ javaScriptEnabled });
+      await signIn(other, username);
+      await other.getByRole("button", { name: /^Send a code to / }).waitFor();
+      assert.equal(await me(other), 403);
+      assert.deepEqual(mail.inbox, [], "nothing is sent before it is chosen");
+      await picture(other, `email-asked-${label}-javascript`);
+      await other.getByRole("button", { name: /^Send a code to / }).click();
+      const third = await code();
+      await other.fill("[name=code]", third);
+      await picture(other, `email-code-${label}-javascript`);
+      await submit(other);
+      await other.waitForURL("**/if/user/**");
+      assert.equal(await me(other), username);
+
+      await remove(page, "email", device.pk);
+      const last = await open({ javaScriptEnabled });
+      await signIn(last, username);
+      await last.waitForURL("**/if/user/**");
+      for (const one of [page, other, last]) await one.context().close();
+    });
+
     it("example: whoever has no second factor sets one up while signing in", async () => {
       await apply("flow-login-two-factor");
       const { username } = await person();

@@ -34,6 +34,7 @@ pub const FILES: &[(&str, &str)] = shipped![
     "default/events-default.yaml",
     "default/rbac-role-read-only.yaml",
     "example/flow-default-account-lockdown.yaml",
+    "example/flow-authenticator-email-setup.yaml",
     "example/flow-authenticator-sms-setup.yaml",
     "example/flow-enrollment-email.yaml",
     "example/flow-enrollment-invitation.yaml",
