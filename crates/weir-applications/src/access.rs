@@ -33,6 +33,8 @@ pub async fn ask(
         plan_context: None,
         plan_redirect: None,
         debug: false,
+        dry_run: false,
+        effects: Vec::new(),
     };
     engine.evaluate_knowing(cx, &mut request, groups).await
 }

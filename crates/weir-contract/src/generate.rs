@@ -112,10 +112,12 @@ fn server_made(resource: &ResourceType) -> Vec<(&'static str, Value)> {
 
 fn property(field: &Field, side: Side, facts: &Facts, known: Option<&Value>) -> Value {
     let mut schema = of_kind(&field.kind, field.reference.is_some(), side, facts, known);
-    if field.kind == (Kind::Int { min: i64::MIN, max: i64::MAX }) && field.reference.is_none() {
+    if let Kind::Int { min, max: i64::MAX } = field.kind
+        && field.reference.is_none()
+    {
         schema.insert("format".to_owned(), "int64".into());
         schema.insert("maximum".to_owned(), i64::MAX.into());
-        schema.insert("minimum".to_owned(), i64::MIN.into());
+        schema.insert("minimum".to_owned(), min.into());
     }
     let is_reference = schema.contains_key("$ref");
     let mut siblings = Map::new();

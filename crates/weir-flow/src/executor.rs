@@ -22,7 +22,7 @@ use std::{
 use uuid::Uuid;
 use weir_core::{ApiError, Map};
 use weir_identity::{Account, avatar, session::SessionRow, token};
-use weir_policy::RequestInfo;
+use weir_policy::{PolicyEffect, RequestInfo};
 use weir_resource::{Actor, Site, Snapshot, Unit, store};
 
 /// What the browser sends.
@@ -94,6 +94,8 @@ pub struct Executor<'a> {
     outcome: Option<&'static str>,
     /// Key of a link that this request used up.
     used_token: Option<Uuid>,
+    /// What policies want done.
+    wishes: Vec<PolicyEffect>,
 }
 
 impl<'a> Executor<'a> {
@@ -141,7 +143,7 @@ impl<'a> Executor<'a> {
             is_look: false,
             epochs: BTreeMap::new(),
         };
-        Self { cx, state, receipt, outcome: None, used_token: None }
+        Self { cx, state, receipt, outcome: None, used_token: None, wishes: Vec::new() }
     }
 
     /// Runs at most one stage, then writes plan, history, effects and events in one transaction.
@@ -276,6 +278,7 @@ impl<'a> Executor<'a> {
             request: self.cx.request,
             user: user.as_ref(),
             events: &mut self.cx.events,
+            wishes: &mut self.wishes,
             receipt: &mut self.receipt,
         };
         planner.plan(&mut planning, context).await

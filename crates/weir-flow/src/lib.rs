@@ -9,6 +9,7 @@ pub mod confirm;
 pub mod context;
 pub mod definitions;
 pub mod diagram;
+pub mod dry_run;
 pub mod executor;
 pub mod inspector;
 pub mod keys;

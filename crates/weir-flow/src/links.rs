@@ -6,7 +6,7 @@ use crate::{
     Stage, StageCx, View, confirm, keys,
     keys::PendingUser,
     mail::{LinkMail, MailError, Reader},
-    planner::{Planning, ask, summary},
+    planner::{Planning, ask, carry_out, summary},
     receipt::Receipt,
 };
 use async_trait::async_trait;
@@ -100,7 +100,10 @@ pub async fn default_flow(
     for (id, flow) in flows {
         let mut events = Vec::new();
         let mut receipt = Receipt::new(id, id, &flow.slug.0, app.site.clock.now());
-        let mut planning = Planning { unit, request, user, events: &mut events, receipt: &mut receipt };
+        // A look at what applies: nothing is done for it.
+        let mut wishes = Vec::new();
+        let mut planning =
+            Planning { unit, request, user, events: &mut events, wishes: &mut wishes, receipt: &mut receipt };
         let engine = Engine::new(id, flow.policy_engine_mode);
         let target = summary(&planning.unit.snapshot, id);
         let mut context = PlanContext::default();
@@ -146,9 +149,17 @@ pub async fn plan(app: &App, unit: &mut Unit<'_>, wish: PlanRequest<'_>) -> Resu
         allow_empty: wish.allow_empty,
         for_token: wish.for_token,
     };
-    let mut planning =
-        Planning { unit, request: wish.request, user: wish.user, events: &mut events, receipt: &mut receipt };
+    let mut wishes = Vec::new();
+    let mut planning = Planning {
+        unit,
+        request: wish.request,
+        user: wish.user,
+        events: &mut events,
+        wishes: &mut wishes,
+        receipt: &mut receipt,
+    };
     let plan = planner.plan(&mut planning, wish.context).await;
+    carry_out(unit, wishes).await?;
     for event in events {
         unit.event(event).await?;
     }

@@ -13,9 +13,9 @@ use std::{
 };
 use uuid::Uuid;
 use weir_core::ApiError;
-use weir_events::Event;
+use weir_events::{Event, action};
 use weir_identity::{Account, accounts, membership};
-use weir_policy::{Engine, PolicyCx, PolicyRequest, RequestInfo};
+use weir_policy::{Engine, PolicyCx, PolicyEffect, PolicyRequest, RequestInfo};
 use weir_resource::{Snapshot, Unit, store};
 
 /// Why a flow does not apply.
@@ -118,6 +118,8 @@ pub struct Planning<'u, 'a> {
     pub user: Option<&'u Account>,
     /// Collects events of policies.
     pub events: &'u mut Vec<Event>,
+    /// Collects what policies want done.
+    pub wishes: &'u mut Vec<PolicyEffect>,
     /// Collects what happened.
     pub receipt: &'u mut Receipt,
 }
@@ -167,7 +169,7 @@ impl Planner<'_> {
         Ok(plan)
     }
 
-    async fn check_authentication(
+    pub(crate) async fn check_authentication(
         &self,
         cx: &mut Planning<'_, '_>,
         context: &PlanContext,
@@ -279,6 +281,22 @@ pub fn summary(snapshot: &Snapshot, id: Uuid) -> Value {
     })
 }
 
+/// Does what policies wanted.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) async fn carry_out(unit: &mut Unit<'_>, wishes: Vec<PolicyEffect>) -> Result<(), ApiError> {
+    for wish in wishes {
+        let PolicyEffect::ExpirePassword { user, set } = wish;
+        if accounts::expire_password(&mut unit.tx, user, set).await.map_err(store)? {
+            let affected = accounts::find(&mut unit.tx, user).await.map_err(store)?.map(|a| a.event_user());
+            let context = json!({"action_id": "password_expired", "affected_user": affected});
+            unit.event(Event::new(action::USER_WRITE, "authentik_policies_expiry", context)).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Asks the policies of a target; gives the answer and a redirect that an expression wants.
 pub(crate) async fn ask(
     app: &App,
@@ -312,7 +330,10 @@ pub(crate) async fn ask(
         plan_context: with_plan.then_some(&mut context.0),
         plan_redirect: None,
         debug: false,
+        dry_run: false,
+        effects: Vec::new(),
     };
     let result = engine.evaluate(&mut policies, &mut request).await?;
+    cx.wishes.append(&mut request.effects);
     Ok((result, request.plan_redirect))
 }

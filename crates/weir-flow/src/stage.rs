@@ -134,6 +134,8 @@ pub enum Effect {
         /// By how much; 0 costs the same and changes nothing.
         change: i64,
     },
+    /// What a policy that the stage asked wants done.
+    Policy(weir_policy::PolicyEffect),
 }
 
 /// The person a stage is about.

@@ -235,8 +235,41 @@ pub async fn password_hash(mut reader: impl Reader, id: i64) -> Result<Option<St
 /// Stores the hash of a new password. Ending other sessions is the caller's part
 /// ([`session::delete_of_user`](crate::session::delete_of_user)).
 pub async fn set_password_hash(tx: &mut Tx, id: i64, hash: &str, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    tx.write(REMEMBER, &[id.into(), now.into()]).await?;
     let sql = "UPDATE identity_user SET password = $1, password_change_date = $2, last_updated = $2 WHERE id = $3";
     Ok(tx.write(sql, &[hash.into(), now.into(), id.into()]).await? > 0)
+}
+
+/// Keeps the hash that is about to be replaced, but only while a policy looks at old ones.
+const REMEMBER: &str = "INSERT INTO password_history (user_id, password, replaced) \
+    SELECT u.id, u.password, CAST($2 AS BIGINT) FROM identity_user u \
+    WHERE u.id = $1 AND u.password <> '' AND u.password NOT LIKE '!%' AND EXISTS (SELECT 1 FROM object p \
+    JOIN object_ref r ON r.to_id = p.id WHERE p.model = 'authentik_policies_unique_password.uniquepasswordpolicy' \
+    AND r.field IN ('policy', 'validation_policies')) ON CONFLICT (user_id, password) DO NOTHING";
+
+/// Takes away a password that is too old. The one that was set at that time is meant: a newer one stays, and so does the
+/// date, so that the person keeps being told since when.
+pub async fn expire_password(tx: &mut Tx, id: i64, set: DateTime<Utc>) -> Result<bool, StoreError> {
+    let sql = "UPDATE identity_user SET password = $1 WHERE id = $2 AND password_change_date = $3 AND password <> $1";
+    Ok(tx.write(sql, &[UNUSABLE_PASSWORD.into(), id.into(), set.into()]).await? > 0)
+}
+
+/// The newest replaced hashes of a user, newest first.
+pub async fn password_history(mut reader: impl Reader, id: i64, count: u32) -> Result<Vec<String>, StoreError> {
+    let sql = "SELECT password FROM password_history WHERE user_id = $1 ORDER BY replaced DESC, password LIMIT $2";
+    let rows = reader.read(sql, &[id.into(), i64::from(count).into()]).await?;
+    rows.iter().map(|row| row.text("password")).collect()
+}
+
+/// Housekeeping: keeps this many replaced hashes of each user. Returns how many went.
+pub async fn trim_password_history(tx: &mut Tx, count: u32) -> Result<u64, StoreError> {
+    if count == 0 {
+        return tx.write("DELETE FROM password_history", &[]).await;
+    }
+    let sql = "DELETE FROM password_history WHERE (user_id, password) IN (SELECT user_id, password FROM (SELECT user_id, \
+               password, ROW_NUMBER() OVER (PARTITION BY user_id ORDER BY replaced DESC, password) AS place \
+               FROM password_history) ranked WHERE place > $1)";
+    tx.write(sql, &[i64::from(count).into()]).await
 }
 
 /// Replaces the hash of the same password by one with today's parameters, unless the password was changed meanwhile.

@@ -4,6 +4,7 @@ use crate::Reader;
 use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use weir_core::{Backing, Map, Operations, Random, Resource, TableDef, resource::UuidKeyed};
 use weir_resource::Settings;
 use weir_store::{StoreError, Tx, Val};
@@ -73,32 +74,56 @@ impl Limits {
     }
 }
 
+/// Whose score changes.
+#[derive(Clone, Debug, Default)]
+pub struct Subject<'a> {
+    /// What was typed as username.
+    pub identifier: &'a str,
+    /// Client address.
+    pub ip: &'a str,
+    /// Where that is, as far as known.
+    pub geo: Option<Value>,
+    /// Whose network it is, as far as known.
+    pub asn: Option<Value>,
+}
+
+impl<'a> From<(&'a str, &'a str)> for Subject<'a> {
+    fn from((identifier, ip): (&'a str, &'a str)) -> Self {
+        Self { identifier, ip, ..Self::default() }
+    }
+}
+
 /// Changes the score of a username from an address in one statement; a forgotten score starts at zero. Returns the
 /// new score.
-pub async fn add(
+pub async fn add<'a>(
     tx: &mut Tx,
     random: &dyn Random,
     now: DateTime<Utc>,
-    (identifier, ip): (&str, &str),
+    subject: impl Into<Subject<'a>> + Send,
     amount: i64,
     limits: Limits,
 ) -> Result<i64, StoreError> {
-    let identifier: String = identifier.chars().filter(|c| *c != '\0').take(500).collect();
-    let sql = "INSERT INTO reputation (id, identifier, ip, score, updated, expires) VALUES ($1, $2, $3, $4, $5, $6) \
+    let subject: Subject<'_> = subject.into();
+    let identifier: String = subject.identifier.chars().filter(|c| *c != '\0').take(500).collect();
+    let sql = "INSERT INTO reputation (id, identifier, ip, score, updated, expires, ip_geo_data, ip_asn_data) \
+               VALUES ($1, $2, $3, $4, $5, $6, $10, $11) \
                ON CONFLICT (identifier, ip) DO UPDATE SET updated = excluded.updated, expires = excluded.expires, \
+               ip_geo_data = excluded.ip_geo_data, ip_asn_data = excluded.ip_asn_data, \
                score = CASE WHEN reputation.expires <= excluded.updated THEN excluded.score \
                WHEN reputation.score + $7 > $8 THEN $8 WHEN reputation.score + $7 < $9 THEN $9 \
                ELSE reputation.score + $7 END RETURNING score";
-    let vals: [Val; 9] = [
+    let vals: [Val; 11] = [
         random.uuid().into(),
         identifier.into(),
-        ip.into(),
+        subject.ip.into(),
         limits.clamp(amount).into(),
         now.into(),
         (now + MEMORY).into(),
         amount.into(),
         limits.upper.into(),
         limits.lower.into(),
+        subject.geo.unwrap_or_else(|| json!({})).into(),
+        subject.asn.unwrap_or_else(|| json!({})).into(),
     ];
     let rows = tx.write_returning(sql, &vals).await?;
     rows.first().map_or(Ok(0), |row| row.int("score"))

@@ -88,6 +88,9 @@ impl Engine {
         request: &mut PolicyRequest<'_>,
         groups: Option<&BTreeSet<Uuid>>,
     ) -> anyhow::Result<EngineResult> {
+        if !request.debug {
+            request.locate(cx.site);
+        }
         let snapshot = Arc::clone(cx.snapshot);
         let mut bindings = snapshot.referring_by::<PolicyBinding>(self.target, "target");
         bindings.retain(|(_, b)| b.enabled);

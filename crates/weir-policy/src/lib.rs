@@ -6,25 +6,38 @@
 
 mod binding_hooks;
 pub mod definitions;
+pub mod dry_run;
 pub mod dummy;
 pub mod engine;
+pub mod event_matcher;
 pub mod expression;
 pub mod expression_policy;
+pub mod geoip;
 pub mod kinds;
 pub mod outbound;
+pub mod password;
+pub mod password_expiry;
+pub mod reputation;
 pub mod request;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+pub mod unique_password;
 pub mod webhook_mapping;
 
 pub use definitions::PolicyBinding;
 pub use dummy::DummyPolicy;
 pub use engine::{Engine, EngineResult, Mode};
+pub use event_matcher::EventMatcherPolicy;
 pub use expression_policy::ExpressionPolicy;
+pub use geoip::GeoIPPolicy;
 pub use kinds::{PolicyCx, PolicyKind, PolicyKinds};
-pub use request::{PolicyFailure, PolicyRequest, PolicyResult, RequestInfo};
+pub use password::PasswordPolicy;
+pub use password_expiry::PasswordExpiryPolicy;
+pub use reputation::ReputationPolicy;
+pub use request::{PolicyEffect, PolicyFailure, PolicyRequest, PolicyResult, RequestInfo};
 pub use testing::{PolicyTest, TestRun, test_policy};
+pub use unique_password::UniquePasswordPolicy;
 pub use webhook_mapping::NotificationWebhookMapping;
 
 use expression::Expressions;
@@ -38,6 +51,12 @@ pub fn resources() -> Vec<ResourceType> {
         ResourceType::of::<PolicyBinding>(),
         ResourceType::of::<ExpressionPolicy>(),
         ResourceType::of::<DummyPolicy>(),
+        ResourceType::of::<EventMatcherPolicy>(),
+        ResourceType::of::<GeoIPPolicy>(),
+        ResourceType::of::<PasswordExpiryPolicy>(),
+        ResourceType::of::<PasswordPolicy>(),
+        ResourceType::of::<ReputationPolicy>(),
+        ResourceType::of::<UniquePasswordPolicy>(),
         ResourceType::of::<NotificationWebhookMapping>(),
     ]
 }
@@ -46,6 +65,9 @@ pub fn resources() -> Vec<ResourceType> {
 /// that have no worker.
 pub fn hooks(set: &mut HookSet, expressions: Option<Arc<Expressions>>) {
     set.add(PolicyBinding::MODEL, Arc::new(binding_hooks::BindingHooks));
+    set.add(EventMatcherPolicy::MODEL, Arc::new(event_matcher::QueryHooks));
+    set.add(GeoIPPolicy::MODEL, Arc::new(geoip::GeoIPHooks));
+    set.add(ReputationPolicy::MODEL, Arc::new(reputation::ReputationHooks));
     if let Some(expressions) = expressions {
         let hooks = Arc::new(expression_policy::ExpressionHooks(expressions));
         set.add(ExpressionPolicy::MODEL, hooks.clone());
@@ -53,7 +75,19 @@ pub fn hooks(set: &mut HookSet, expressions: Option<Arc<Expressions>>) {
     }
 }
 
-/// The behaviour of all kinds.
-pub fn kinds(expressions: Arc<Expressions>) -> PolicyKinds {
-    PolicyKinds::default().with(expression_policy::Expressed(expressions)).with(dummy::Dummy)
+/// The service that knows stolen passwords, unless the administrator names another.
+pub const HIBP_URL: &str = "https://api.pwnedpasswords.com";
+
+/// The behaviour of all kinds. Those that hash or ask other servers do it as the expressions do.
+pub fn kinds(expressions: Arc<Expressions>, hibp_url: &str) -> PolicyKinds {
+    let passwords = password::Passwords { outbound: expressions.outbound(), hibp_url: hibp_url.to_owned() };
+    PolicyKinds::default()
+        .with(dummy::Dummy)
+        .with(event_matcher::Matcher)
+        .with(geoip::Places)
+        .with(password_expiry::PasswordAge)
+        .with(passwords)
+        .with(reputation::Scores)
+        .with(unique_password::FormerPasswords(expressions.hashes()))
+        .with(expression_policy::Expressed(expressions))
 }

@@ -1,12 +1,13 @@
 //! What a policy is asked, and what it answers.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use weir_core::Map;
 use weir_events::Origin;
 use weir_identity::Account;
-use weir_resource::Settings;
+use weir_resource::{Settings, Site};
 
 /// Who vouches that a client has the key of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +107,18 @@ impl RequestInfo {
     }
 }
 
+/// What a policy wants done because of its answer. Evaluating changes nothing: whoever asked carries it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyEffect {
+    /// The user's password is too old: it must no longer sign anybody in.
+    ExpirePassword {
+        /// Key of the user.
+        user: i64,
+        /// When the password that is meant was set; a newer one stays.
+        set: DateTime<Utc>,
+    },
+}
+
 /// The question.
 pub struct PolicyRequest<'a> {
     /// The person asked about; none for an anonymous visitor.
@@ -122,6 +135,10 @@ pub struct PolicyRequest<'a> {
     pub plan_redirect: Option<String>,
     /// A test run: no events are written.
     pub debug: bool,
+    /// Nothing may happen outside: no mails, no calls to other servers, no waiting.
+    pub dry_run: bool,
+    /// What policies want done; carried out by whoever asked, or by nobody.
+    pub effects: Vec<PolicyEffect>,
 }
 
 /// The answer of one policy or of one group of static bindings.
@@ -137,12 +154,44 @@ pub struct PolicyResult {
     /// Log lines of the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub log_messages: Vec<Value>,
+    /// What the policy looked at, for explanations; nothing secret.
+    #[serde(skip)]
+    pub inputs: Map,
+}
+
+impl PolicyRequest<'_> {
+    /// Adds where the client is, as far as databases know.
+    pub fn locate(&mut self, site: &Site) {
+        let ip = self.http.client_ip.as_str();
+        for (key, value) in [("geoip", site.geo.place_json(ip)), ("asn", site.geo.network_json(ip))] {
+            if let Some(value) = value
+                && !self.context.contains_key(key)
+            {
+                self.context.insert(key.to_owned(), value);
+            }
+        }
+    }
+
+    /// What a stage or prompt put under this name; typed answers come first.
+    pub fn answer(&self, field: &str) -> Option<&str> {
+        let typed = self.context.get("prompt_data").and_then(|data| data.get(field)).filter(|v| !v.is_null());
+        typed.or_else(|| self.context.get(field)).and_then(Value::as_str).filter(|text| !text.is_empty())
+    }
 }
 
 impl PolicyResult {
     /// A result with messages.
     pub fn new(passing: bool, messages: Vec<String>) -> Self {
         Self { passing, messages, ..Self::default() }
+    }
+
+    /// The result with what it was made of.
+    #[must_use]
+    pub fn because(mut self, inputs: Value) -> Self {
+        if let Value::Object(inputs) = inputs {
+            self.inputs = inputs;
+        }
+        self
     }
 }
 

@@ -52,6 +52,8 @@ pub async fn test_policy(site: &Site, kinds: &PolicyKinds, run: TestRun<'_>) -> 
         plan_context: None,
         plan_redirect: None,
         debug: true,
+        dry_run: false,
+        effects: Vec::new(),
     };
     let result = engine::run(&mut cx, run.policy, &mut request, None).await;
     unit.rollback().await?;

@@ -54,6 +54,8 @@ pub struct Site {
     pub clock: Arc<dyn Clock>,
     /// The random source.
     pub random: Arc<dyn Random>,
+    /// Where addresses are; knows nothing until files are named.
+    pub geo: weir_geo::Geo,
     /// Keys of the installation.
     pub installation: Installation,
     /// What comes before every path of the site: empty, or `/` and a name.
@@ -77,6 +79,7 @@ impl Site {
             hooks: parts.hooks,
             clock: parts.clock,
             random: parts.random,
+            geo: weir_geo::Geo::default(),
             installation,
             prefix: parts.prefix,
             snapshot: ArcSwap::default(),

@@ -143,7 +143,12 @@ impl<'a> Unit<'a> {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn event(&mut self, event: Event) -> Result<(), ApiError> {
+    pub async fn event(&mut self, mut event: Event) -> Result<(), ApiError> {
+        if let Some(ip) = &self.actor.origin.client_ip {
+            for (key, value) in [("geo", self.site.geo.place_json(ip)), ("asn", self.site.geo.network_json(ip))] {
+                event.context.extend(value.map(|value| (key.to_owned(), value)));
+            }
+        }
         let retention = self.snapshot.settings.retention();
         let now = self.site.clock.now();
         weir_events::record(&mut self.tx, &*self.site.random, now, retention, &self.actor.origin, event)

@@ -26,6 +26,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 8, name: "captcha", sql: include_str!("../migrations/0008_captcha.sql") },
     Migration { version: 9, name: "endpoints", sql: include_str!("../migrations/0009_endpoints.sql") },
     Migration { version: 10, name: "sources", sql: include_str!("../migrations/0010_sources.sql") },
+    Migration { version: 11, name: "passwords", sql: include_str!("../migrations/0011_passwords.sql") },
     Migration { version: 12, name: "events", sql: include_str!("../migrations/0012_events.sql") },
     Migration { version: 13, name: "lockdowns", sql: include_str!("../migrations/0013_lockdowns.sql") },
     Migration { version: 14, name: "applications", sql: include_str!("../migrations/0014_applications.sql") },

@@ -121,7 +121,7 @@ impl TestSite {
         let hashes = HashPool::with_cost(1, 256, Duration::from_secs(30), HashCost::CHEAP).unwrap();
         let app = App {
             site,
-            policies: weir_policy::kinds(Arc::clone(&expressions)).with(scripted.clone()),
+            policies: weir_policy::kinds(Arc::clone(&expressions), weir_policy::HIBP_URL).with(scripted.clone()),
             stages: wiring.stages,
             sources: wiring.sources,
             hashes: Arc::new(hashes),

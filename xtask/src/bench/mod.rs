@@ -8,6 +8,7 @@ mod lockdown;
 mod login;
 mod measure;
 mod page;
+mod policies;
 mod process;
 mod seeded;
 mod timing;
@@ -63,6 +64,8 @@ enum Part {
     Directory,
     /// Account lockdown
     Lockdown,
+    /// Evaluations of policies
+    Policies,
 }
 
 impl Options {
@@ -102,6 +105,8 @@ const ROWS: &[(&str, &str)] = &[
     (lockdown::DENIAL, "– (0)"),
     (lockdown::RACE, "0 survivors"),
     (lockdown::BULK, "–"),
+    (policies::NATIVE, "–"),
+    (policies::EXPRESSION, "–"),
 ];
 
 /// Medians of known and unknown users, and how often the slower one is the known one.
@@ -182,6 +187,10 @@ fn measure_on(project: &Project, options: &Options, label: &str, database: Optio
     if options.wants(Part::Timing) {
         note("known and unknown users");
         timing::measure(&server, options.rounds, &mut results)?;
+    }
+    if options.wants(Part::Policies) {
+        note("policies");
+        policies::measure(&server, time, &mut results)?;
     }
     drop(server);
     if options.wants(Part::Directory) {

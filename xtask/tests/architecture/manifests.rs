@@ -9,6 +9,7 @@ use serde_json::Value;
 /// A crate and what it stands on. What those stand on is allowed too.
 const LAYERS: &[(&str, &[&str])] = &[
     ("weir-core", &[]),
+    ("weir-geo", &[]),
     ("weir-pages", &[]),
     ("weir-webauthn", &[]),
     ("weir-expression", &[]),
@@ -17,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("weir-crypto", &["weir-core"]),
     ("weir-store", &["weir-core"]),
     ("weir-events", &["weir-store"]),
-    ("weir-resource", &["weir-events"]),
+    ("weir-resource", &["weir-events", "weir-geo"]),
     ("weir-identity", &["weir-resource", "weir-crypto"]),
     ("weir-pki", &["weir-identity"]),
     ("weir-mail", &["weir-identity"]),
@@ -39,6 +40,7 @@ const KEEPERS: &[(&str, &[&str])] = &[
     ("sqlx", &["weir-store"]),
     ("sea-orm", &["weir-store"]),
     ("lettre", &["weir-mail"]),
+    ("maxminddb", &["weir-geo"]),
     ("monty", &["weir-expression-worker"]),
     ("openssl", &[]),
     ("native-tls", &[]),

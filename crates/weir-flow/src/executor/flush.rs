@@ -4,6 +4,7 @@ use super::{Done, Executor, Reply, RunError, SessionChange};
 use crate::{
     keys,
     keys::PendingUser,
+    planner::carry_out,
     stage::{Cookie, Effect, LogIn},
 };
 use chrono::TimeDelta;
@@ -15,7 +16,10 @@ use weir_store::Durability;
 
 impl Executor<'_> {
     pub(super) async fn flush(mut self, reply: Reply) -> Result<Done, RunError> {
-        let lasting = self.cx.unit.tx.is_writing() || !self.cx.events.is_empty() || !self.cx.effects.is_empty();
+        let lasting = self.cx.unit.tx.is_writing()
+            || !self.cx.events.is_empty()
+            || !self.cx.effects.is_empty()
+            || !self.wishes.is_empty();
         if !lasting && self.outcome.is_none() {
             // Progress inside an unfinished flow may be lost with the power.
             self.cx.unit.tx.set_durability(Durability::Relaxed);
@@ -34,8 +38,11 @@ impl Executor<'_> {
                 Effect::DeleteUser(user) => doomed.push(user),
                 Effect::EndOtherSessions(user) => self.end_others(user).await?,
                 Effect::Reputation { identifier, change } => self.rate(&identifier, change).await?,
+                Effect::Policy(wish) => self.wishes.push(wish),
             }
         }
+        let wishes = std::mem::take(&mut self.wishes);
+        carry_out(&mut self.cx.unit, wishes).await?;
         self.write_receipt().await?;
         let session = match (log_in, log_out) {
             (Some(wish), _) => self.log_in(wish).await?,
@@ -126,7 +133,9 @@ impl Executor<'_> {
         let settings = &self.cx.unit.snapshot.settings;
         let limits = reputation::Limits::of(settings);
         let (random, now) = (&*app.site.random, app.site.clock.now());
-        let subject = (identifier, self.cx.request.client_ip.as_str());
+        let ip = self.cx.request.client_ip.as_str();
+        let (geo, asn) = (app.site.geo.place_json(ip), app.site.geo.network_json(ip));
+        let subject = reputation::Subject { identifier, ip, geo, asn };
         reputation::add(&mut self.cx.unit.tx, random, now, subject, change, limits).await.map_err(store)?;
         Ok(())
     }

@@ -102,6 +102,7 @@ impl Executor<'_> {
             request: self.cx.request,
             user: None,
             events: &mut self.cx.events,
+            wishes: &mut self.wishes,
             receipt: &mut self.receipt,
         };
         let app = self.cx.app;
@@ -267,7 +268,7 @@ impl Executor<'_> {
 
     /// Rolls back what was written so far; the session is written afterwards in a transaction of its own.
     async fn undo(&mut self) -> Result<(), ApiError> {
-        self.cx.effects.retain(|effect| matches!(effect, Effect::Reputation { .. }));
+        self.cx.effects.retain(|effect| matches!(effect, Effect::Reputation { .. } | Effect::Policy(_)));
         if !self.cx.unit.tx.is_writing() {
             return Ok(());
         }

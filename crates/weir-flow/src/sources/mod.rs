@@ -85,10 +85,13 @@ pub async fn admits(
     let mut events = Vec::new();
     let mut receipt = Receipt::new(source, source, "", app.site.clock.now());
     let target = summary(&unit.snapshot, source);
-    let mut planning = Planning { unit, request, user, events: &mut events, receipt: &mut receipt };
+    let mut wishes = Vec::new();
+    let mut planning =
+        Planning { unit, request, user, events: &mut events, wishes: &mut wishes, receipt: &mut receipt };
     let mut context = context.clone();
     let engine = Engine::new(source, mode);
     let (result, _) = ask(app, &mut planning, &engine, target, &mut context, user, false).await?;
+    crate::planner::carry_out(unit, wishes).await?;
     for event in events {
         unit.event(event).await?;
     }

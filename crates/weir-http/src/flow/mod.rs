@@ -3,6 +3,7 @@
 
 mod api;
 mod assets;
+mod dry_run;
 mod executor;
 mod form;
 mod links;
@@ -39,6 +40,7 @@ pub struct FlowHttp {
 pub fn routes(engine: &Arc<App>) -> Vec<Route> {
     let mut routes = executor::routes(engine);
     routes.extend(api::routes(engine));
+    routes.extend(dry_run::routes(engine));
     routes
 }
 

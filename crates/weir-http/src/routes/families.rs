@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc};
 use weir_core::{ApiError, Family, Map, ResourceType, validate};
-use weir_identity::{User, accounts, kind};
+use weir_identity::{Account, User, accounts, kind};
 use weir_resource::{Object, Stored, Unit, Visible, family_fields, store};
 
 const STAGE: &str = Family::Stage.model();
@@ -143,6 +143,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new("providers_all_used_by_list", provider, used_by),
         Route::new("providers_all_types_list", Access::SignedIn, |call| types(call, Family::Provider)),
         Route::new("policies_all_test_create", policy, test),
+        Route::new("policies_geoip_iso3166_list", Access::Public, countries),
         Route::new(
             "policies_all_cache_info_retrieve",
             Access::Global("authentik_policies.view_policy_cache"),
@@ -343,21 +344,34 @@ struct TestBody {
     context: Map,
 }
 
+/// A user named in a body, if the caller may see that user.
+///
+/// # Errors
+/// 400 otherwise; those of the store.
+pub(crate) async fn seen_user(call: &Call, id: i64) -> Result<Account, ApiError> {
+    let pk = id.to_string();
+    let sees = call.visible(kind::<User>(&call.app.site)?)?.is_some_and(|visible| match visible {
+        Visible::All => true,
+        Visible::Some { keys, .. } => keys.contains(&pk),
+    });
+    let user = if sees { accounts::find(&call.app.site.db, id).await.map_err(store)? } else { None };
+    user.ok_or_else(|| ApiError::field("user", validate::invalid_pk(&json!(id))))
+}
+
 /// Trying a policy runs its code, so it takes the right to change it.
 async fn test(mut call: Call) -> Result<Reply, ApiError> {
     allow(&call, call.target()?, "change")?;
     let object = call.object().await?;
     let body: TestBody = call::parse(&object)?;
-    let users = kind::<User>(&call.app.site)?;
-    let pk = body.user.to_string();
-    let sees = call.visible(users)?.is_some_and(|visible| match visible {
-        Visible::All => true,
-        Visible::Some { keys, .. } => keys.contains(&pk),
-    });
-    let user = if sees { accounts::find(&call.app.site.db, body.user).await.map_err(store)? } else { None };
-    let user = user.ok_or_else(|| ApiError::field("user", validate::invalid_pk(&json!(body.user))))?;
+    let user = seen_user(&call, body.user).await?;
     let result = call.app.policies.test(&call, call.target()?, &user, body.context).await?;
     Ok(Reply::ok(&result))
+}
+
+async fn countries(_call: Call) -> Result<Reply, ApiError> {
+    let all = weir_policy::geoip::countries::countries();
+    let codes: Vec<&str> = all.iter().map(|(code, _)| *code).collect();
+    Ok(Reply::ok(&weir_policy::geoip::countries::described(&codes)))
 }
 
 async fn cache_info(call: Call) -> Result<Reply, ApiError> {

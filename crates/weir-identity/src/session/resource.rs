@@ -72,9 +72,9 @@ impl Hooks for SessionHooks {
         for (row, answer) in rows.iter().zip(answers) {
             answer.insert("current".to_owned(), (current.as_deref() == Some(row.pk.as_str())).into());
             answer.insert("user_agent".to_owned(), describe(row.text("last_user_agent")));
-            // No location databases: the contract allows null.
-            answer.insert("geo_ip".to_owned(), Value::Null);
-            answer.insert("asn".to_owned(), Value::Null);
+            let (geo, ip) = (&cx.site.geo, row.text("last_ip"));
+            answer.insert("geo_ip".to_owned(), geo.place_json(ip).unwrap_or(Value::Null));
+            answer.insert("asn".to_owned(), geo.network_json(ip).unwrap_or(Value::Null));
         }
         Ok(())
     }

@@ -160,7 +160,7 @@ async fn failures_become_events_and_runs_only_when_asked_for() {
 async fn a_kind_that_is_not_served_fails() {
     let mut world = World::without_worker().await;
     let door = door(&world, vec![told(true)]).await;
-    world.kinds = crate::kinds(std::sync::Arc::clone(&world.expressions));
+    world.kinds = crate::kinds(std::sync::Arc::clone(&world.expressions), crate::HIBP_URL);
     let (result, _) = world.ask(&door, Mode::Any, None).await;
     assert_eq!((result.passing, result.messages), (false, vec!["The policy's kind is not served.".to_owned()]));
 }

@@ -125,9 +125,13 @@ async fn call_policy(desk: &mut Desk<'_, '_, '_>, call: &Call) -> Result<Value, 
         plan_context: desk.request.plan_context.as_deref_mut(),
         plan_redirect: None,
         debug: desk.request.debug,
+        dry_run: desk.request.dry_run,
+        effects: Vec::new(),
     };
     let result = engine::run(desk.cx, policy, &mut request, None).await;
-    let redirect = request.plan_redirect;
+    let redirect = request.plan_redirect.take();
+    let effects = std::mem::take(&mut request.effects);
+    desk.request.effects.extend(effects);
     if redirect.is_some() {
         desk.request.plan_redirect = redirect;
     }

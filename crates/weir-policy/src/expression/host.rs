@@ -61,6 +61,9 @@ impl Desk<'_, '_, '_> {
         match kind {
             "set" => sets::call(self, key, &call).await,
             "response" => session::method(self.response(key)?, &call.name),
+            session::SESSION if self.request.dry_run => {
+                Err(Raise::new("RuntimeError", "In a dry run no other server is called."))
+            }
             session::SESSION => {
                 let response = session::call(&self.expressions.outbound, &call).await?;
                 let shown = session::response(&format!("response:{}", self.responses.len()), &response);

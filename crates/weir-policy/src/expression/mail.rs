@@ -54,6 +54,10 @@ pub async fn send(desk: &mut Desk<'_, '_, '_>, call: &Call) -> Result<Value, Rai
             return Ok(false.into());
         }
     };
+    if desk.request.dry_run {
+        tracing::info!(expression = desk.name, "a mail of a dry run is not queued");
+        return Ok(true.into());
+    }
     let Some(mailer) = desk.expressions.mailer.clone() else { return Ok(false.into()) };
     let what = format!("Send a mail written by {}", desk.name);
     let message = match write(desk, &mailer, wish) {

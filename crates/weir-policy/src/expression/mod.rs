@@ -102,6 +102,16 @@ impl Expressions {
         self
     }
 
+    /// The client of `requests`, for policies that ask other servers themselves.
+    pub(crate) fn outbound(&self) -> Arc<Outbound> {
+        Arc::clone(&self.outbound)
+    }
+
+    /// The pool for passwords.
+    pub(crate) fn hashes(&self) -> Option<Arc<HashPool>> {
+        self.hashes.clone()
+    }
+
     /// The syntax error of a source, if it has one.
     ///
     /// # Errors
@@ -123,6 +133,8 @@ impl Expressions {
             plan_context: None,
             plan_redirect: None,
             debug: false,
+            dry_run: false,
+            effects: Vec::new(),
         };
         let variables = request.context.clone();
         let mut desk = self.desk(cx, &mut request, env.name, variables);
@@ -197,7 +209,7 @@ impl Expressions {
             }));
         }
         let raw_result = to_json(&value, Users::Shown);
-        Ok(PolicyResult { passing: value.is_truthy(), messages, raw_result, log_messages })
+        Ok(PolicyResult { passing: value.is_truthy(), messages, raw_result, log_messages, inputs: Map::new() })
     }
 
     fn desk<'a, 'c, 'r>(

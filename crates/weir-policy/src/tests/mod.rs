@@ -92,6 +92,22 @@ pub struct World {
     pub expressions: Arc<Expressions>,
 }
 
+/// What a policy said; none for failures.
+#[derive(Debug)]
+pub struct Tried {
+    pub passing: Option<bool>,
+    pub messages: Vec<String>,
+    pub raw: Value,
+    pub effects: Vec<crate::PolicyEffect>,
+}
+
+impl Tried {
+    /// Answer and first message.
+    pub fn said(&self) -> (Option<bool>, &str) {
+        (self.passing, self.messages.first().map_or("", String::as_str))
+    }
+}
+
 /// What a run left behind.
 pub struct Ran {
     pub result: anyhow::Result<PolicyResult>,
@@ -163,7 +179,7 @@ impl World {
             prefix: String::new(),
         };
         let site = Site::open(parts).await.unwrap();
-        let kinds = crate::kinds(Arc::clone(&expressions)).with(Obey);
+        let kinds = crate::kinds(Arc::clone(&expressions), crate::HIBP_URL).with(Obey);
         Self { _db: db, site, kinds, expressions }
     }
 
@@ -224,6 +240,17 @@ impl World {
 
     /// Asks the bindings of a target.
     pub async fn ask(&self, target: &str, mode: Mode, user: Option<&Account>) -> (EngineResult, Vec<Event>) {
+        self.ask_from(target, mode, user, "").await
+    }
+
+    /// The same from an address.
+    pub async fn ask_from(
+        &self,
+        target: &str,
+        mode: Mode,
+        user: Option<&Account>,
+        ip: &str,
+    ) -> (EngineResult, Vec<Event>) {
         let (snapshot, mut tx, mut events) = (self.site.snapshot(), self.site.db.tx(), Vec::new());
         let mut cx = PolicyCx {
             site: &self.site,
@@ -233,7 +260,7 @@ impl World {
             events: &mut events,
             depth: 0,
         };
-        let http = RequestInfo::default();
+        let http = RequestInfo { client_ip: ip.to_owned(), ..RequestInfo::default() };
         let mut request = PolicyRequest {
             user,
             http: &http,
@@ -242,11 +269,48 @@ impl World {
             plan_context: None,
             plan_redirect: None,
             debug: false,
+            dry_run: false,
+            effects: Vec::new(),
         };
         let engine = Engine::new(Uuid::parse_str(target).unwrap(), mode);
         let result = engine.evaluate(&mut cx, &mut request).await.unwrap();
         assert_eq!(cx.depth, 0);
         (result, events)
+    }
+
+    /// Runs a policy.
+    pub async fn try_policy(&self, policy: &str, user: Option<&Account>, http: &RequestInfo, context: Value) -> Tried {
+        let (snapshot, mut tx, mut events) = (self.site.snapshot(), self.site.db.tx(), Vec::new());
+        let mut cx = PolicyCx {
+            site: &self.site,
+            snapshot: &snapshot,
+            tx: &mut tx,
+            kinds: &self.kinds,
+            events: &mut events,
+            depth: 0,
+        };
+        let mut request = PolicyRequest {
+            user,
+            http,
+            obj: Value::Null,
+            context: object(context),
+            plan_context: None,
+            plan_redirect: None,
+            debug: false,
+            dry_run: false,
+            effects: Vec::new(),
+        };
+        let limit = Some(Duration::from_secs(1));
+        let result = crate::engine::run(&mut cx, Uuid::parse_str(policy).unwrap(), &mut request, limit).await;
+        let effects = request.effects;
+        match result {
+            Ok(result) => {
+                Tried { passing: Some(result.passing), messages: result.messages, raw: result.raw_result, effects }
+            }
+            Err(error) => {
+                Tried { passing: None, messages: crate::PolicyFailure::messages(&error), raw: Value::Null, effects }
+            }
+        }
     }
 
     /// Runs an expression policy about a user in a flow with this plan context.
@@ -269,6 +333,8 @@ impl World {
             plan_context: Some(&mut plan),
             plan_redirect: None,
             debug: false,
+            dry_run: false,
+            effects: Vec::new(),
         };
         let result = self.expressions.ask_policy(&mut cx, "tried", source, &mut request).await;
         let (context, redirect) = (request.context, request.plan_redirect);

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 use weir_core::{FieldErrors, Map, Resource};
-use weir_flow::{Outcome, Reject, Stage, StageCx, View, keys};
+use weir_flow::{Effect, Outcome, Reject, Stage, StageCx, View, keys};
 use weir_identity::{Account, accounts, attributes};
 use weir_policy::{PolicyCx, PolicyFailure, PolicyRequest, engine};
 
@@ -80,8 +80,13 @@ impl Ask {
                 plan_context: Some(&mut cx.context.0),
                 plan_redirect: None,
                 debug: false,
+                dry_run: false,
+                effects: Vec::new(),
             };
-            match engine::run(&mut policies, *policy.pk(), &mut request, Some(LONGEST)).await {
+            request.locate(&app.site);
+            let result = engine::run(&mut policies, *policy.pk(), &mut request, Some(LONGEST)).await;
+            cx.effects.extend(request.effects.drain(..).map(Effect::Policy));
+            match result {
                 Ok(result) => {
                     refused |= !result.passing;
                     messages.extend(result.messages);

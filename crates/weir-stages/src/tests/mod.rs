@@ -6,6 +6,7 @@ mod expressions;
 mod inspector;
 mod links;
 mod planning;
+mod policies;
 mod races;
 mod restarts;
 pub(crate) mod service;

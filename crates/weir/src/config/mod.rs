@@ -14,7 +14,7 @@ mod tests;
 
 pub use load::{Inputs, Loaded, Source};
 pub use sections::{
-    Cache, Email, Events, Expressions, Hashing, Limits, LogFormat, Otel, Outbound, Sessions, Tls, Web, Worker,
+    Cache, Email, Events, Expressions, Geoip, Hashing, Limits, LogFormat, Otel, Outbound, Sessions, Tls, Web, Worker,
 };
 pub use settings::{Setting, settings};
 pub use show::show;
@@ -76,6 +76,8 @@ pub struct Config {
     pub email: Email,
     /// Outgoing requests.
     pub outbound: Outbound,
+    /// Where addresses are.
+    pub geoip: Geoip,
     /// What one client may ask for.
     pub limits: Limits,
     /// Password hashing.
@@ -113,6 +115,7 @@ impl Default for Config {
             web: Web::default(),
             email: Email::default(),
             outbound: Outbound::default(),
+            geoip: Geoip::default(),
             limits: Limits::default(),
             hashing: Hashing::default(),
             expressions: Expressions::default(),

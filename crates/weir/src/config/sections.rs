@@ -100,9 +100,21 @@ pub struct Outbound {
     pub google_url: Option<String>,
     /// Where Microsoft's sign-in and Microsoft Graph are.
     pub microsoft_url: Option<String>,
+    /// Where password policies ask for stolen passwords, by the range protocol of Have I Been Pwned.
+    pub hibp_url: Option<String>,
     /// Networks that may be asked although they are link-local or serve the metadata of clouds.
     #[schemars(with = "Vec<String>")]
     pub allowed_cidrs: Vec<ipnet::IpNet>,
+}
+
+/// Databases of places and networks in MaxMind's format. Files that are missing are fine; changed ones are read anew.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Geoip {
+    /// Database of cities.
+    pub city: Option<PathBuf>,
+    /// Database of autonomous systems.
+    pub asn: Option<PathBuf>,
 }
 
 /// What one client may ask for.

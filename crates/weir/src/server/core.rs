@@ -112,8 +112,9 @@ impl Core {
         let parts = SiteParts { db, registry: registry(), hooks, clock, random, prefix: prefix.clone() };
         let begun = std::time::Instant::now();
         let site = Site::open(parts).await.context("reading the configuration")?;
+        locate(&site, config).await?;
         metrics::histogram!("weir_snapshot_rebuild_seconds").record(begun.elapsed().as_secs_f64());
-        let policies = weir_policy::kinds(Arc::clone(&expressions));
+        let policies = weir_policy::kinds(Arc::clone(&expressions), hibp_url(config));
         let sync = Arc::new(weir_sync::Engine {
             site: Arc::clone(&site),
             policies: policies.clone(),
@@ -150,6 +151,31 @@ fn sync_services(config: &Config) -> weir_sync::Services {
         google_url: url(&config.outbound.google_url),
         microsoft_url: url(&config.outbound.microsoft_url),
     }
+}
+
+/// Reads the databases of places before anything is served.
+async fn locate(site: &Arc<Site>, config: &Config) -> Result<()> {
+    let (site, geoip) = (Arc::clone(site), config.geoip.clone());
+    Ok(tokio::task::spawn_blocking(move || site.geo.open(geoip.city, geoip.asn)).await?)
+}
+
+/// Reads databases of places anew when their files change, until the task is dropped.
+pub async fn follow_files(site: Arc<Site>) {
+    const PERIOD: Duration = Duration::from_secs(30);
+    if !site.geo.is_configured() {
+        return;
+    }
+    loop {
+        tokio::time::sleep(PERIOD).await;
+        let site = Arc::clone(&site);
+        if let Err(error) = tokio::task::spawn_blocking(move || site.geo.refresh()).await {
+            tracing::error!(%error, "location databases cannot be followed");
+        }
+    }
+}
+
+fn hibp_url(config: &Config) -> &str {
+    config.outbound.hibp_url.as_deref().unwrap_or(weir_policy::HIBP_URL)
 }
 
 fn services(config: &Config) -> Services {

@@ -12,6 +12,7 @@ use weir_events::{
 };
 use weir_identity::{reputation, session, token, user};
 use weir_mail::{Deliver, outbox};
+use weir_policy::unique_password;
 use weir_resource::{Actor, Unit};
 use weir_stages::{account_lockdown::bulk, invitation};
 use weir_store::{
@@ -30,6 +31,7 @@ const ROTATE: &str = "rotate_tokens";
 const MAINTAIN: &str = "maintain_database";
 const DISCOVER: &str = "discover_blueprints";
 const SOURCES: &str = "refresh_sources";
+const TRIM: &str = "trim_password_history";
 
 /// Actor, crontab (UTC), text. The minutes differ so that a small machine does not do everything at once.
 const SCHEDULES: &[(&str, &str, &str)] = &[
@@ -37,6 +39,7 @@ const SCHEDULES: &[(&str, &str, &str)] = &[
     (ROTATE, "*/5 * * * *", "Give expired API tokens a new key and remove the others"),
     (MAINTAIN, "17 * * * *", "Refresh the statistics of the database"),
     (DISCOVER, "*/10 * * * *", "Apply blueprints that are new or have changed"),
+    (TRIM, "41 3 * * *", "Forget former passwords that no policy looks at"),
     (SOURCES, "23 * * * *", "Fetch what the providers of sources tell of themselves, and their keys"),
     (weir_sync::tasks::SWEEP, weir_sync::tasks::SWEEP_CRONTAB, "Wake targets of the sync that have something due"),
 ];
@@ -80,6 +83,7 @@ pub async fn runner(config: &Config, core: &Arc<Core>) -> Result<Runner> {
     handlers.insert(ROTATE, Arc::new(Rotate(Arc::clone(core))));
     handlers.insert(MAINTAIN, Arc::new(Maintain));
     handlers.insert(DISCOVER, Arc::new(Discover(Arc::clone(core))));
+    handlers.insert(TRIM, Arc::new(TrimPasswords(Arc::clone(core))));
     handlers.insert(SOURCES, Arc::new(RefreshSources(Arc::clone(core))));
     handlers.insert(user::FORGET, Arc::new(Forget(Arc::clone(core))));
     handlers.insert(APPLY, Arc::new(Apply(Arc::clone(core))));
@@ -229,6 +233,19 @@ impl JobHandler for Discover {
         for (name, problems) in found.refused {
             cx.log(LogLevel::Error, format!("Refused {name}: {problems}"), Value::Null);
         }
+        Ok(())
+    }
+}
+
+struct TrimPasswords(Arc<Core>);
+
+#[async_trait]
+impl JobHandler for TrimPasswords {
+    async fn run(&self, cx: &JobCx) -> Result<()> {
+        let mut tx = relaxed(cx.db());
+        let removed = unique_password::trim(&mut tx, &self.0.site.snapshot()).await?;
+        tx.commit().await?;
+        note(cx, "password_history", removed);
         Ok(())
     }
 }

@@ -128,6 +128,7 @@ pub async fn start(config: &Config, options: Options) -> Result<Running> {
     listeners.extend(tls.map(|(tls, tcp)| Listener { tcp, tls: Some(tls) }));
     following.push(tokio::spawn(Arc::clone(&core.site).follow()));
     following.push(tokio::spawn(events::follow(Arc::clone(&core))));
+    following.push(tokio::spawn(core::follow_files(Arc::clone(&core.site))));
     let (stop, stopped) = watch::channel(false);
     let until = |mut stopped: watch::Receiver<bool>| async move {
         // A sender that is gone means the same.
