@@ -6,7 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
-from conftest import TOKEN
+from conftest import PASSWORD, TOKEN
+from places import database
 
 
 class StolenPasswords(BaseHTTPRequestHandler):
@@ -125,3 +126,35 @@ def test_a_dry_run_explains_a_flow_a_target_and_a_binding(server):
     key = server.api("GET", "/core/tokens/t/view_key/")["key"]
     assert call(server, "POST", "/weir/dry_run/", {"user": user["pk"], "flow": flow}, key).status_code in (400, 403)
     assert call(server, "POST", "/weir/dry_run/", {"user": user["pk"], "flow": flow}, None).status_code == 403
+
+
+def test_events_sessions_and_scores_tell_where_somebody_was(start_server, tmp_path):
+    place = {"continent": {"code": "EU"}, "country": {"iso_code": "DE"}, "city": {"names": {"en": "Bremen"}}}
+    place["location"] = {"latitude": 53.08, "longitude": 8.81}
+    (tmp_path / "city.mmdb").write_bytes(database("GeoLite2-City", 127, place))
+    network = {"autonomous_system_number": 64512, "autonomous_system_organization": "Here"}
+    (tmp_path / "asn.mmdb").write_bytes(database("GeoLite2-ASN", 127, network))
+    server = start_server(GEOIP__CITY=tmp_path / "city.mmdb", GEOIP__ASN=tmp_path / "asn.mmdb")
+    flow = server.api("GET", "/flows/instances/default-authentication-flow/")["pk"]
+    policy = make(server, "geoip", name="g", countries=["DE"])
+    server.api("POST", "/policies/bindings/", {"target": flow, "policy": policy, "order": 0})
+    user = server.user("ann")
+    server.set_password(user)
+    browser = server.browser()
+    slug = "default-authentication-flow"
+    browser.get(slug)
+    browser.post(slug, {"uid_field": "ann"})
+    browser.post(slug, {"password": PASSWORD})
+    assert browser.me()["username"] == "ann"
+    bremen = {"continent": "EU", "country": "DE", "lat": 53.08, "long": 8.81, "city": "Bremen"}
+    here = {"asn": 64512, "as_org": "Here", "network": "127.0.0.0/8"}
+    event = server.events("login")[0]["context"]
+    assert (event["geo"], event["asn"]) == (bremen, here)
+    session = server.api("GET", "/core/authenticated_sessions/?user__username=ann")["results"][0]
+    assert (session["geo_ip"], session["asn"]) == (bremen, here)
+    score = server.api("GET", "/policies/reputation/scores/?identifier=ann")["results"][0]
+    assert (score["ip_geo_data"], score["ip_asn_data"]) == (bremen, here)
+    server.api("PATCH", f"/policies/geoip/{policy}/", {"countries": ["FR"]})
+    refused = server.browser().get(slug)
+    assert refused["component"] == "ak-stage-access-denied"
+    assert refused["error_message"] == "Client IP is not in an allowed country."
