@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use uuid::Uuid;
 use weir_core::ApiError;
-use weir_identity::{Account, brand::Brand, token};
+use weir_identity::{Account, accounts, brand::Brand, token};
 use weir_policy::{Engine, RequestInfo};
 use weir_resource::{Unit, store};
 
@@ -234,6 +234,7 @@ pub async fn recovery_link(
         expires,
         revoke_on_execution: !for_mail,
     };
+    accounts::lock_for(unit, target.id).await?;
     let minted = token::mint_flow_token(&mut unit.tx, &*app.site.random, app.site.clock.now(), &new).await;
     let key = minted.map_err(store)?.ok_or_else(ApiError::not_found)?;
     Ok(RecoveryLink { slug: flow.slug.0.clone(), key })

@@ -217,6 +217,16 @@ impl StageCx<'_> {
         self.context.set(keys::PENDING_USER, &PendingUser::Known(account.id));
     }
 
+    /// Takes the row of a person for a write that must not come after a lockdown; false when there was one since this
+    /// request read the account.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn lock_person(&mut self, account: &Account) -> Result<bool, StoreError> {
+        let now = accounts::lock(&mut self.unit.tx, account.id).await?;
+        Ok(now.is_some_and(|now| now.security_epoch == account.security_epoch))
+    }
+
     /// Goes on with an account in another epoch, which this very plan brought about.
     pub fn note_epoch(&mut self, user: i64, epoch: i64) {
         self.epochs.insert(user, epoch);

@@ -333,6 +333,17 @@ pub async fn lock_actor(unit: &mut Unit<'_>) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Refuses when the acting user was locked down or deactivated since the request was let in. Locks nothing: for writes
+/// that hold the row they are about, so that a write to one's own account is before a lockdown or refused.
+///
+/// # Errors
+/// 403 then; those of the store.
+pub async fn check_actor(unit: &mut Unit<'_>) -> Result<(), ApiError> {
+    let (Some(actor), Some(_)) = (unit.actor.user_id, unit.actor.epoch) else { return Ok(()) };
+    let account = find(&mut unit.tx, actor).await.map_err(weir_resource::store)?;
+    still_holds(unit, account.as_ref())
+}
+
 fn still_holds(unit: &Unit<'_>, acting: Option<&Account>) -> Result<(), ApiError> {
     let holds = acting.is_some_and(|a| unit.actor.epoch.is_none_or(|epoch| a.is_active && a.security_epoch == epoch));
     if holds { Ok(()) } else { Err(ApiError::unauthenticated()) }

@@ -193,7 +193,10 @@ impl Stage for Connect {
             (_, Some(known)) if known.user == account.id => {}
             (_, Some(_)) | (Kept::Connection, None) => return deny(say::OTHERS),
             (Kept::Link | Kept::Enrolment, None) => {
-                if !connections::connect(&mut cx.unit.tx, now, account.id, &config.connection()).await? {
+                // Its keys must not come after a lockdown, which removes them.
+                if !cx.lock_person(&account).await?
+                    || !connections::connect(&mut cx.unit.tx, now, account.id, &config.connection()).await?
+                {
                     return deny(say::OTHERS);
                 }
                 if config.kept == Kept::Link {

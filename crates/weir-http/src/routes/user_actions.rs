@@ -97,6 +97,7 @@ fn pool(error: PoolError) -> ApiError {
 async fn store_hash(call: &Call, target: &Account, hash: &str) -> Result<Reply, ApiError> {
     let mut unit = Unit::new(&call.app.site, call.actor());
     let now = call.app.site.clock.now();
+    accounts::lock_for(&mut unit, target.id).await?;
     if !accounts::set_password_hash(&mut unit.tx, target.id, hash, now).await.map_err(store)? {
         return Err(ApiError::not_found());
     }

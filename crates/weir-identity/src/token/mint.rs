@@ -1,7 +1,7 @@
 //! Tokens made by the server, and their keys.
 
 use super::{Intent, Token};
-use crate::{digest, kind};
+use crate::{accounts, digest, kind};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use weir_core::ApiError;
@@ -58,6 +58,7 @@ pub async fn mint(unit: &mut Unit<'_>, new: NewToken) -> Result<(Stored, String)
     });
     let Value::Object(body) = body else { return Err(anyhow::anyhow!("a token is an object").into()) };
     let tokens = kind::<Token>(unit.site)?;
+    accounts::lock_for(unit, new.user_id).await?;
     // The hooks apply the clients' rules when somebody acts; the audit trail keeps naming the actor.
     let actor = unit.actor.user_id.take();
     let made = unit.create(tokens, &body, None).await;

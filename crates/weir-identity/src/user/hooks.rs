@@ -3,7 +3,7 @@
 use super::{filter, present};
 use crate::{
     Grants,
-    accounts::{INTERNAL_SERVICE_ACCOUNT, UNUSABLE_PASSWORD},
+    accounts::{self, INTERNAL_SERVICE_ACCOUNT, UNUSABLE_PASSWORD},
     permission, session,
 };
 use async_trait::async_trait;
@@ -60,6 +60,7 @@ pub(crate) fn added(field: &str, old: Option<&Stored>, new: &Map) -> Vec<String>
 #[async_trait]
 impl Hooks for UserHooks {
     async fn prepare(&self, unit: &mut Unit<'_>, old: Option<&Stored>, new: &mut Map) -> Result<(), ApiError> {
+        accounts::check_actor(unit).await?;
         let mut errors = FieldErrors::new();
         check_path(text(new, "path"), &mut errors);
         check_type(unit.actor.user_id.is_some(), old, new, &mut errors);

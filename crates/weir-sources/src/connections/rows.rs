@@ -90,7 +90,8 @@ pub async fn connect(tx: &mut Tx, now: DateTime<Utc>, user: i64, new: &NewConnec
 pub async fn renew(tx: &mut Tx, now: DateTime<Utc>, id: i64, new: &NewConnection<'_>) -> Result<(), StoreError> {
     // Providers often give the means to renew the first time only.
     let sql = "UPDATE source_user_connection SET access_token = $1, refresh_token = COALESCE($2, refresh_token), \
-               expires = $3, last_updated = $4 WHERE id = $5";
+               expires = $3, last_updated = $4 WHERE id = $5 \
+               AND (SELECT u.is_active FROM identity_user u WHERE u.id = source_user_connection.\"user\")";
     let vals: [Val; 5] = [
         Val::Text(new.access_token.map(str::to_owned)),
         Val::Text(new.refresh_token.map(str::to_owned)),

@@ -71,6 +71,7 @@ impl UserWrite {
         let mut body = changes.fields.clone();
         body.insert("attributes".to_owned(), Value::Object(changes.attributes.clone()));
         let stored = match subject {
+            Some(account) if !cx.lock_person(account).await? => return Ok(None),
             Some(account) => cx.unit.update(kind, &account.id.to_string(), &body, Mode::Patch).await,
             None => {
                 new_user_fields(cx, config, &mut body);
