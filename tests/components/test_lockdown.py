@@ -229,3 +229,26 @@ def test_nothing_survives_that_is_minted_beside_a_lockdown(site):
     assert all(browser.me() is None for browser in browsers)
     record = site.api("GET", f"/weir/lockdowns/?user={ann['pk']}")["results"][0]["record"]
     assert all(kind["remaining"] == 0 for kind in record["artefacts"]), record
+
+
+def test_targets_of_the_sync_are_told_at_once_and_a_dead_one_delays_nobody(site):
+    import test_scim
+    from scim_target import ScimTarget
+
+    good, dead = ScimTarget(), ScimTarget()
+    try:
+        for name, target in (("good", good), ("dead", dead)):
+            test_scim.provider(site, f"{target.url}/v2", name=name)
+        ann = person(site, "ann")
+        wait_for("the user there", lambda: good.users().get("ann", {}).get("active") and dead.users().get("ann"), 30)
+        dead.close()
+        done = weir(site, "user", "lockdown", "ann", "--reason", "told everywhere")
+        assert done.returncode == 0, done.stderr
+        # Not later: the command waited for it.
+        assert good.users()["ann"]["active"] is False
+        record = site.api("GET", f"/weir/lockdowns/?user={ann['pk']}")["results"][0]["record"]
+        states = {target["name"]: target["state"] for target in record["sync"]}
+        assert states["good"] == "delivered" and states["dead"] != "delivered", record["sync"]
+        assert all(kind["remaining"] == 0 for kind in record["artefacts"])
+    finally:
+        good.close()

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 use weir_core::ApiError;
 use weir_events::Origin;
@@ -148,16 +149,17 @@ pub struct LockDownUsers(pub Arc<App>);
 
 /// Users looked up at once.
 const STEP: i64 = 100;
+/// Users locked at once: most of the time goes into waiting for the disk and for systems that are told.
+const AT_ONCE: usize = 8;
 
 #[async_trait]
 impl JobHandler for LockDownUsers {
     async fn run(&self, cx: &JobCx) -> Result<(), anyhow::Error> {
-        let app = &*self.0;
         let batch = cx.args().get("batch").and_then(Value::as_str).unwrap_or_default().parse::<Uuid>()?;
         let sql = "SELECT actor_id, request FROM lockdown_batch WHERE id = $1";
         let Some(row) = cx.db().read_one(sql, &[batch.into()]).await? else { anyhow::bail!("the list is gone") };
         let request: Request = serde_json::from_str(&row.text("request")?)?;
-        let run = Run { app, batch, request, actor: row.opt_int("actor_id")? };
+        let run = Arc::new(Run { app: Arc::clone(&self.0), batch, request, actor: row.opt_int("actor_id")? });
         let total = count(cx, batch, None).await?.max(1);
         let mut after = i64::MIN;
         loop {
@@ -167,8 +169,9 @@ impl JobHandler for LockDownUsers {
             let rows = cx.db().read(sql, &vals).await?;
             let Some(last) = rows.last() else { break };
             after = last.int("user_id")?;
-            for row in &rows {
-                run.one(cx, row.int("user_id")?).await?;
+            let users = rows.iter().map(|row| row.int("user_id")).collect::<Result<Vec<_>, _>>()?;
+            for some in users.chunks(AT_ONCE) {
+                Run::several(&run, cx, some).await?;
             }
             let waiting = count(cx, batch, Some(State::Waiting)).await?;
             // As far as a list can be long, the share is exact enough.
@@ -199,16 +202,36 @@ async fn count(cx: &JobCx, batch: Uuid, state: Option<State>) -> Result<i64, any
     Ok(row.map(|row| row.int("total")).transpose()?.unwrap_or(0))
 }
 
-struct Run<'a> {
-    app: &'a App,
+struct Run {
+    app: Arc<App>,
     batch: Uuid,
     request: Request,
     actor: Option<i64>,
 }
 
-impl Run<'_> {
-    async fn one(&self, cx: &JobCx, user: i64) -> Result<(), anyhow::Error> {
-        let (state, lockdown, message) = match self.lock_down(user).await {
+impl Run {
+    async fn several(run: &Arc<Self>, cx: &JobCx, users: &[i64]) -> Result<(), anyhow::Error> {
+        let mut working = JoinSet::new();
+        for user in users.iter().copied() {
+            let run = Arc::clone(run);
+            working.spawn(async move { (user, run.lock_down(user).await) });
+        }
+        let mut all = Ok(());
+        while let Some(ended) = working.join_next().await {
+            let (user, done) = ended?;
+            // What was done is noted, whatever became of the others.
+            all = all.and(run.note(cx, user, done).await);
+        }
+        all
+    }
+
+    async fn note(
+        &self,
+        cx: &JobCx,
+        user: i64,
+        done: Result<Result<Uuid, &'static str>, ApiError>,
+    ) -> Result<(), anyhow::Error> {
+        let (state, lockdown, message) = match done {
             Ok(Ok(id)) => (State::Locked, Some(id), String::new()),
             Ok(Err(refusal)) => {
                 cx.log(LogLevel::Warning, format!("User {user} is not locked down: {refusal}"), Value::Null);
@@ -251,7 +274,7 @@ impl Run<'_> {
             batch: Some(self.batch),
             claim: None,
         };
-        match carry_out(self.app, Unit::new(&self.app.site, actor), &order).await? {
+        match carry_out(&self.app, Unit::new(&self.app.site, actor), &order).await? {
             Done::Locked(lockdown) => Ok(Ok(lockdown.id)),
             Done::NoTarget | Done::Beaten => Ok(Err("There is no such account.")),
         }
