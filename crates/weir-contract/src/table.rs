@@ -91,6 +91,7 @@ pub fn extensions() -> &'static [Operation] {
     }
     const OWN: &[Operation] = &[
         own("weir_dry_run_create", Method::Post, "/weir/dry_run/", ""),
+        own("weir_exports_file_retrieve", Method::Get, "/weir/exports/{id}/file/", ""),
         own("weir_lockdowns_list", Method::Get, "/weir/lockdowns/", "batch page page_size user"),
         own("weir_lockdowns_create", Method::Post, "/weir/lockdowns/", ""),
         own("weir_lockdowns_batches_retrieve", Method::Get, "/weir/lockdowns/batches/{batch}/", "page page_size state"),

@@ -43,6 +43,8 @@ pub mod action {
     pub const PROPERTY_MAPPING_EXCEPTION: &str = "property_mapping_exception";
     /// A stage or job failed unexpectedly.
     pub const SYSTEM_EXCEPTION: &str = "system_exception";
+    /// A background task failed.
+    pub const SYSTEM_TASK_EXCEPTION: &str = "system_task_exception";
     /// Somebody acts as another user.
     pub const IMPERSONATION_STARTED: &str = "impersonation_started";
     /// The end of that.

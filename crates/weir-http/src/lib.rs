@@ -40,7 +40,7 @@ pub use reply::Reply;
 pub use request::Incoming;
 pub use rest::show;
 pub use routes::{
-    events::{hooks, resources},
+    events::{ACTIONS, hooks, resources},
     families::keep_shared,
     root::client_config,
 };

@@ -202,14 +202,7 @@ impl Unit<'_> {
         visible: &Visible,
     ) -> Result<Page, ApiError> {
         let (current, size) = query.page(&self.snapshot)?;
-        let mut wheres = Wheres::default();
-        if !def.only.is_empty() {
-            wheres.push(Condition::new(def.only, vec![]));
-        }
-        visible_condition(kind, def, visible, &mut wheres);
-        self.filter_conditions(kind, def, query, &mut wheres)?;
-        self.search_conditions(kind, def, query, &mut wheres)?;
-        let (where_sql, mut vals) = wheres.finish();
+        let (where_sql, mut vals) = self.wheres(kind, def, query, visible)?.finish();
         let count_sql = format!("SELECT COUNT(*) AS n FROM {}{where_sql}", def.table);
         let row = self.tx.read_one(&count_sql, &vals).await.map_err(store)?;
         let count = u64::try_from(row.map_or(Ok(0), |r| r.int("n")).map_err(store)?).unwrap_or(0);
@@ -236,6 +229,63 @@ impl Unit<'_> {
         let rows = self.tx.read(&sql, &vals).await.map_err(store)?;
         let rows = table::read_rows(self.site, Some(&mut self.tx), kind, def, rows).await?;
         Ok(Page { rows: rows.into_iter().map(|r| r.stored).collect(), count, current, size })
+    }
+
+    /// Up to `limit` objects of a table in the kind's own order, after one that was read before: for whoever reads all of
+    /// a long list. The order the query asks for does not count.
+    ///
+    /// # Errors
+    /// 400 for a bad filter, those of the store.
+    pub async fn list_after(
+        &mut self,
+        kind: &'static ResourceType,
+        query: &ListQuery,
+        visible: &Visible,
+        after: Option<&Stored>,
+        limit: i64,
+    ) -> Result<Vec<Stored>, ApiError> {
+        let Backing::Table(def) = kind.backing else { return Ok(Vec::new()) };
+        let mut wheres = self.wheres(kind, def, query, visible)?;
+        let (name, down) = kind.order.strip_prefix('-').map_or((kind.order, false), |name| (name, true));
+        let field = kind.fields.iter().find(|field| field.name == name);
+        if let Some(after) = after {
+            let key = table::key(def, &after.pk).ok_or_else(ApiError::not_found)?;
+            let condition = match field {
+                None => Condition::new(format!("{} > ?", def.pk), vec![key]),
+                Some(field) => {
+                    let (column, sign) = (table::column(name), if down { "<" } else { ">" });
+                    let val = table::to_val(field, after.doc.get(name));
+                    let sql = format!("({column} {sign} ? OR ({column} = ? AND {} > ?))", def.pk);
+                    Condition::new(sql, vec![val.clone(), val, key])
+                }
+            };
+            wheres.push(condition);
+        }
+        let (where_sql, mut vals) = wheres.finish();
+        let order =
+            field.map_or_else(String::new, |_| format!("{}{}, ", table::column(name), if down { " DESC" } else { "" }));
+        vals.push(limit.into());
+        let sql = format!("SELECT * FROM {}{where_sql} ORDER BY {order}{} LIMIT ${}", def.table, def.pk, vals.len());
+        let rows = self.tx.read(&sql, &vals).await.map_err(store)?;
+        let rows = table::read_rows(self.site, Some(&mut self.tx), kind, def, rows).await?;
+        Ok(rows.into_iter().map(|row| row.stored).collect())
+    }
+
+    fn wheres(
+        &self,
+        kind: &'static ResourceType,
+        def: &'static TableDef,
+        query: &ListQuery,
+        visible: &Visible,
+    ) -> Result<Wheres, ApiError> {
+        let mut wheres = Wheres::default();
+        if !def.only.is_empty() {
+            wheres.push(Condition::new(def.only, vec![]));
+        }
+        visible_condition(kind, def, visible, &mut wheres);
+        self.filter_conditions(kind, def, query, &mut wheres)?;
+        self.search_conditions(kind, def, query, &mut wheres)?;
+        Ok(wheres)
     }
 
     fn filter_conditions(

@@ -27,10 +27,22 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("weir-stages", &["weir-http", "weir-crypto", "weir-webauthn"]),
     ("weir-sources", &["weir-http"]),
     ("weir-applications", &["weir-http"]),
+    ("weir-audit", &["weir-http"]),
     ("weir-sync", &["weir-applications", "weir-sources"]),
     ("weir-blueprints", &["weir-flow"]),
     ("weir-http", &["weir-flow", "weir-pki", "weir-contract", "weir-pages", "weir-blueprints"]),
-    ("weir", &["weir-applications", "weir-http", "weir-sources", "weir-stages", "weir-sync", "weir-expression-worker"]),
+    (
+        "weir",
+        &[
+            "weir-applications",
+            "weir-audit",
+            "weir-http",
+            "weir-sources",
+            "weir-stages",
+            "weir-sync",
+            "weir-expression-worker",
+        ],
+    ),
     ("weir-testkit", &["weir"]),
     ("xtask", &["weir-crypto"]),
 ];

@@ -1,5 +1,4 @@
-//! What every client may know before it signs in: capabilities, and the description of the interface; and the answer
-//! where a capability is absent.
+//! What every client may know before it signs in: capabilities, and the description of the interface.
 
 use crate::{Access, Call, Reply, Route, openapi};
 use serde_json::{Value, json};
@@ -9,8 +8,6 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new("root_config_retrieve", Access::Public, config),
         Route::new("schema_retrieve", Access::Public, openapi::retrieve),
-        Route::new("core_users_export_create", Access::Global("authentik_core.view_user"), export),
-        Route::new("events_events_export_create", Access::Global("authentik_events.view_event"), export),
     ]
 }
 
@@ -23,6 +20,9 @@ pub fn client_config(call: &Call) -> Value {
     let mut capabilities = Vec::new();
     if call.snapshot.settings.impersonation {
         capabilities.push("can_impersonate");
+    }
+    if call.app.api.is_served("events_events_export_create") {
+        capabilities.push("can_save_reports");
     }
     let config = &call.app.config;
     json!({
@@ -39,9 +39,4 @@ pub fn client_config(call: &Call) -> Value {
         "cache_timeout_flows": config.cache_timeout_flows_secs,
         "cache_timeout_policies": config.cache_timeout_policies_secs,
     })
-}
-
-/// Exports are files for later, and there is no place for such files: the capability `can_save_reports` is not told.
-async fn export(_: Call) -> Result<Reply, ApiError> {
-    Err(ApiError::general("Exports need a storage for reports, and none is set up."))
 }

@@ -101,6 +101,11 @@ impl Outbound {
     }
 
     fn build(&self, follow: bool, verify: bool) -> Option<Client> {
+        let client = self.builder(follow, verify).build();
+        client.inspect_err(|error| tracing::error!(%error, "the outbound client cannot be made")).ok()
+    }
+
+    fn builder(&self, follow: bool, verify: bool) -> reqwest::ClientBuilder {
         let addresses = self.addresses.clone();
         let policy = redirect::Policy::custom(move |attempt| {
             if attempt.previous().len() > REDIRECTS {
@@ -111,7 +116,7 @@ impl Outbound {
                 Err(reason) => attempt.error(reason),
             }
         });
-        let client = Client::builder()
+        Client::builder()
             .user_agent("Weir")
             .redirect(if follow { policy } else { redirect::Policy::none() })
             .connect_timeout(CONNECT)
@@ -122,8 +127,24 @@ impl Outbound {
             .pool_max_idle_per_host(IDLE)
             .pool_idle_timeout(Duration::from_secs(10))
             .dns_resolver(Arc::new(self.addresses.clone()))
-            .build();
-        client.inspect_err(|error| tracing::error!(%error, "the outbound client cannot be made")).ok()
+    }
+
+    /// Makes a call to a server whose certificate may be signed by these authorities too (PEM). The client is made for
+    /// this call.
+    ///
+    /// # Errors
+    /// As [`Outbound::send`], and for authorities that cannot be read.
+    pub async fn send_trusting(
+        &self,
+        request: OutboundRequest,
+        authorities: &[u8],
+    ) -> Result<OutboundResponse, OutboundError> {
+        check(&request.url, &self.addresses.0).map_err(OutboundError::Refused)?;
+        let host = request.url.host_str().unwrap_or_default().to_owned();
+        let unreadable = |_| OutboundError::Other("The authority's certificate cannot be read.".to_owned());
+        let found = reqwest::Certificate::from_pem_bundle(authorities).map_err(unreadable)?;
+        let client = self.builder(request.follow_redirects, true).tls_certs_merge(found);
+        self.send_with(Some(&client.build().map_err(unreadable)?), host, request).await
     }
 
     /// Makes a call.

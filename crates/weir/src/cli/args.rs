@@ -73,6 +73,9 @@ pub enum Action {
         /// The user
         #[arg(long, default_value = "akadmin")]
         of: String,
+        /// How many events
+        #[arg(long, default_value_t = 0)]
+        events: u32,
     },
 }
 

@@ -59,10 +59,11 @@ pub fn run(action: Action, config: Config, traces: Option<Exporter>) -> Result<(
             Action::Events(EventsAction::Verify { expect }) => {
                 events::verify(&*open(&config).await?, expect.as_deref()).await
             }
-            Action::BenchSeed { users, objects, sessions, tokens, of } => {
+            Action::BenchSeed { users, objects, sessions, tokens, of, events } => {
                 let core = open(&config).await?;
                 seed::run(&core, users, objects).await?;
-                seed::artefacts(&core, &of, sessions, tokens).await
+                seed::artefacts(&core, &of, sessions, tokens).await?;
+                seed::events(&core, events).await
             }
             // Answered before the log was started.
             Action::Config(_) | Action::Healthcheck => Ok(()),

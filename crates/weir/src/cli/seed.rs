@@ -9,7 +9,7 @@ use weir_stages::dummy::DummyStage;
 use weir_store::Val;
 
 use super::{print, refusal, user};
-use crate::server::Core;
+use crate::server::{self, Core};
 
 /// Users of one statement, and objects of one transaction.
 const BATCH: u32 = 500;
@@ -104,4 +104,77 @@ pub async fn artefacts(core: &Core, of: &str, sessions: u32, tokens: u32) -> Res
     }
     tx.commit().await?;
     print(&format!("added {sessions} sessions and {tokens} tokens of {of}"))
+}
+
+/// Events in transactions of their own that are measured one by one.
+const SINGLE: u32 = 1000;
+
+/// Events of a year. The first ones are written as the server does, the others as fast as possible; then all are sealed.
+pub async fn events(core: &Core, count: u32) -> Result<()> {
+    if count == 0 {
+        return Ok(());
+    }
+    let (site, single) = (&core.site, SINGLE.min(count));
+    let begun = std::time::Instant::now();
+    for number in 0..single {
+        let mut unit = Unit::new(site, Actor::system());
+        let context = json!({"auth_method": "password", "number": number});
+        unit.event(weir_events::Event::new("login", "authentik_core", context)).await.map_err(refusal)?;
+        unit.commit().await.map_err(refusal)?;
+    }
+    let rate = |count: u32, since: std::time::Instant| f64::from(count) / since.elapsed().as_secs_f64().max(1e-6);
+    print(&format!("single {:.0}", rate(single, begun)))?;
+    let begun = std::time::Instant::now();
+    for first in (single..count).step_by(BATCH as usize) {
+        add_events(core, first, BATCH.min(count - first), count).await?;
+    }
+    print(&format!("bulk {:.0}", rate(count - single, begun)))?;
+    let begun = std::time::Instant::now();
+    server::events::seal_waiting(core).await?;
+    print(&format!("sealed {:.0}", rate(count, begun)))?;
+    Ok(site.db.maintain().await?)
+}
+
+async fn add_events(core: &Core, first: u32, count: u32, all: u32) -> Result<()> {
+    const COLUMNS: usize = 11;
+    const ACTIONS: [&str; 4] = ["login", "login_failed", "model_updated", "authorize_application"];
+    let now = core.site.clock.now();
+    let year = chrono::TimeDelta::days(365);
+    let mut sql = String::from(
+        "INSERT INTO audit_event (id, \"user\", user_id, username, action, app, context, client_ip, brand, created, \
+         expires) VALUES ",
+    );
+    let mut vals: Vec<Val> = Vec::new();
+    for row in 0..count {
+        let number = first + row;
+        let user = number % 5000;
+        let name = format!("seeded-{user:07}");
+        let action = ACTIONS.iter().cycle().nth(number as usize % 13).copied().unwrap_or("login");
+        let context = json!({
+            "auth_method": "password", "number": number,
+            "http_request": {"path": "/api/v3/flows/executor/default/", "method": "POST", "user_agent": "Mozilla/5.0"},
+            "authorized_application": {"pk": format!("{:032x}", number % 50), "name": format!("App {}", number % 50)},
+        });
+        let created = now - year + year * i32::try_from(number / 1000)? / i32::try_from(all / 1000 + 1)?;
+        let at = vals.len();
+        let marks: Vec<String> = (at + 1..=at + COLUMNS).map(|mark| format!("${mark}")).collect();
+        sql.push_str(if row == 0 { "" } else { ", " });
+        sql.push_str(&format!("({})", marks.join(", ")));
+        vals.extend([
+            core.site.random.uuid().into(),
+            json!({"pk": user, "username": name, "email": format!("{name}@example.test")}).into(),
+            i64::from(user).into(),
+            name.into(),
+            action.into(),
+            "authentik_core".into(),
+            context.into(),
+            format!("192.0.2.{}", number % 250).into(),
+            json!({"name": "Default"}).into(),
+            created.into(),
+            (now + year).into(),
+        ]);
+    }
+    let mut tx = core.site.db.tx();
+    tx.write(&sql, &vals).await?;
+    Ok(tx.commit().await?)
 }

@@ -99,6 +99,7 @@ impl Core {
         };
         weir_sources::hooks(&mut hooks, &sources);
         weir_applications::hooks(&mut hooks);
+        weir_audit::hooks(&mut hooks, &mail);
         let targets = weir_sync::kinds();
         weir_sync::hooks(&mut hooks, &targets, Some(&expressions));
         weir_mail::hooks(&mut hooks, &mail);
@@ -195,6 +196,7 @@ fn registry() -> Registry {
     types.extend(weir_stages::resources());
     types.extend(weir_sources::resources());
     types.extend(weir_applications::resources());
+    types.extend(weir_audit::resources());
     types.extend(weir_sync::resources());
     types.extend(weir_http::resources());
     types.push(ResourceType::of::<BlueprintInstance>());

@@ -39,6 +39,9 @@ pub async fn seal_waiting(core: &Core) -> Result<()> {
         // What a power cut takes is sealed again.
         tx.set_durability(Durability::Relaxed);
         let sealed = chain::seal(&mut tx, &key).await?;
+        if let Some(sealed) = sealed {
+            weir_audit::announce(&mut tx, &core.site, sealed).await?;
+        }
         tx.commit().await?;
         if sealed.is_none() {
             break;

@@ -89,12 +89,61 @@ pub async fn runner(config: &Config, core: &Arc<Core>) -> Result<Runner> {
     handlers.insert(APPLY, Arc::new(Apply(Arc::clone(core))));
     let mail = Deliver { site: Arc::clone(&core.site), mailer: Arc::clone(&core.engine.mail) };
     handlers.insert(outbox::ACTOR, Arc::new(mail));
+    handlers.insert(weir_audit::DISPATCH, Arc::new(weir_audit::Dispatch(Arc::clone(&core.engine))));
+    handlers.insert(weir_audit::DELIVER, Arc::new(weir_audit::Deliver(Arc::clone(&core.engine))));
+    handlers.insert(weir_audit::EXPORT, Arc::new(weir_audit::Export(Arc::clone(&core.engine))));
     handlers.insert(bulk::ACTOR, Arc::new(bulk::LockDownUsers(Arc::clone(&core.engine))));
     handlers.extend(weir_sync::tasks::handlers(&core.sync));
+    let handlers = handlers
+        .into_iter()
+        .map(|(actor, inner)| {
+            let told: Arc<dyn JobHandler> = Arc::new(Told { core: Arc::clone(core), actor, inner });
+            (actor, told)
+        })
+        .collect();
     let now = Arc::new(move || clock.now());
     let runner = Runner::new(core.site.db.clone(), now, handlers, config.worker.concurrency);
     let lease = Duration::from_secs(config.worker.lease_secs);
     Ok(runner.timing(lease, POLL).version(env!("CARGO_PKG_VERSION")))
+}
+
+/// A handler whose failures are events.
+struct Told {
+    core: Arc<Core>,
+    actor: &'static str,
+    inner: Arc<dyn JobHandler>,
+}
+
+impl Told {
+    async fn tell(&self, error: &anyhow::Error) -> Result<()> {
+        let message = format!("The task {} failed", self.actor);
+        let mut context = json!({"message": message, "task": self.actor, "exception": format!("{error:#}")});
+        // No rule looks at what keeps rules from working.
+        if let Some(context) = context.as_object_mut().filter(|_| weir_audit::is_own_task(self.actor)) {
+            context.insert(weir_audit::MARK.to_owned(), self.actor.into());
+        }
+        let mut unit = Unit::new(&self.core.site, Actor::system());
+        unit.event(Event::new(action::SYSTEM_TASK_EXCEPTION, "authentik_tasks", context)).await?;
+        Ok(unit.commit().await?)
+    }
+}
+
+#[async_trait]
+impl JobHandler for Told {
+    async fn run(&self, cx: &JobCx) -> Result<()> {
+        let done = self.inner.run(cx).await;
+        // Once for each task, however often it is tried.
+        if let (Err(error), 1) = (&done, cx.attempt())
+            && let Err(untold) = self.tell(error).await
+        {
+            tracing::warn!(error = format!("{untold:#}"), task = self.actor, "a failed task could not be told");
+        }
+        done
+    }
+
+    fn time_limit(&self) -> Duration {
+        self.inner.time_limit()
+    }
 }
 
 struct Clean {

@@ -5,7 +5,7 @@
 
 mod blueprints;
 mod core;
-mod events;
+pub(crate) mod events;
 mod jobs;
 mod policies;
 mod routes;

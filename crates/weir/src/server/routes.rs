@@ -12,6 +12,7 @@ pub fn routes(core: &Core) -> Vec<Route> {
     let mut routes = flow::routes(engine);
     routes.extend(weir_sources::routes(engine));
     routes.extend(weir_applications::routes(engine));
+    routes.extend(weir_audit::routes(engine));
     routes.extend(weir_stages::routes(engine));
     routes.extend(weir_sync::routes(&core.sync));
     routes.extend(weir_sync::routes::own_routes(&core.sync));

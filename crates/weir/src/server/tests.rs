@@ -198,6 +198,9 @@ async fn an_instance_that_is_unknown_fails_its_task_with_a_reason() {
     let jobs = jobs::list(&db, &JobFilter::default()).await.unwrap().items;
     let job = jobs.iter().find(|job| job.actor_name == "apply_blueprint").unwrap();
     assert_eq!(job.state, JobState::Rejected);
+    let told = db.read("SELECT context FROM audit_event WHERE action = 'system_task_exception'", &[]).await.unwrap();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].json("context").unwrap()["task"], "apply_blueprint");
     let logs = jobs::find(&db, job.id).await.unwrap().unwrap().logs;
     assert!(logs.iter().any(|line| line.event.contains("Not found")), "{logs:?}");
 }
