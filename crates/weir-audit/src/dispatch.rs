@@ -171,6 +171,8 @@ impl Work<'_> {
             plan_context: None,
             plan_redirect: None,
             debug: false,
+            dry_run: false,
+            effects: Vec::new(),
         };
         let engine = Engine { empty_result: false, ..Engine::new(rule.id, Mode::Any) };
         let result = engine.evaluate(&mut cx, &mut request).await?;
