@@ -4,12 +4,14 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.parse
 from pathlib import Path
 
 import pytest
 import requests
-from conftest import free_port, wait_for
+from conftest import PASSWORD, free_port, wait_for
 from scim_target import ScimTarget
+from services import Service
 
 FULL = "sync_full"
 
@@ -524,3 +526,183 @@ def walk(server, url, get):
     server.api("DELETE", f"/core/groups/{staff['pk']}/")
     server.api("DELETE", f"/core/users/{bob['pk']}/")
     wait_for("the end there", lambda: "bob" not in users() and "crew" not in groups())
+
+
+@pytest.fixture
+def django_scim2(tmp_path):
+    port = free_port()
+    program = Path(__file__).with_name("scim_django.py")
+    log = (tmp_path / "django.log").open("wb")
+    process = subprocess.Popen([sys.executable, str(program), str(port), str(tmp_path)], stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}/scim/v2"
+    headers = {"Authorization": "Bearer scim-token"}
+
+    def get(path):
+        return requests.get(f"{url}{path}", headers=headers, timeout=5).json()
+
+    def answers():
+        try:
+            return get("/ServiceProviderConfig")
+        except requests.RequestException:
+            return None
+
+    wait_for("django-scim2", answers, 60)
+    yield url, get
+    process.terminate()
+    process.wait(10)
+    log.close()
+
+
+def test_django_scim2_holds_the_users_of_here_and_what_it_cannot_do_is_told(server, django_scim2):
+    url, get = django_scim2
+
+    def users():
+        return {user["userName"]: user for user in get("/Users").get("Resources", [])}
+
+    def members(name):
+        found = {g["displayName"]: g for g in get("/Groups").get("Resources", [])}
+        names = {user["id"]: user["userName"] for user in users().values()}
+        return sorted(names[member["value"]] for member in found.get(name, {}).get("members", []))
+
+    made = provider(server, url)
+    ada = server.user("ada", name="Ada Lovelace", email="ada@example.test")
+    bob = server.user("bob", name="Bob Builder", email="bob@example.test")
+    settled(server, made, ada, "in_sync")
+    settled(server, made, bob, "in_sync")
+    assert users()["ada"]["name"]["familyName"] == "Lovelace"
+    server.api("PATCH", f"/core/users/{ada['pk']}/", {"name": "Ada King", "is_active": False})
+    wait_for("the change there", lambda: users()["ada"]["active"] is False)
+    staff = group(server, "staff", ada, bob)
+    wait_for("the members there", lambda: members("staff") == ["ada", "bob"])
+    settled(server, made, staff, "in_sync", model="group")
+    # This server announces PATCH and does not know how to change a group's name with it.
+    server.api("PATCH", f"/core/groups/{staff['pk']}/", {"name": "crew"})
+    assert "501" in settled(server, made, staff, "failed", model="group")["reason"]
+    server.api("DELETE", f"/core/users/{bob['pk']}/")
+    wait_for("the end there", lambda: "bob" not in users())
+
+
+# Lockdown, tokens, enrolment.
+
+
+def test_a_lockdown_tells_every_target_at_once_and_says_how_far_each_got(server, target):
+    slow = ScimTarget()
+    good, bad = provider(server, f"{target.url}/v2", name="good"), provider(server, f"{slow.url}/v2", name="bad")
+    user = server.user("compromised")
+    settled(server, good, user, "in_sync")
+    settled(server, bad, user, "in_sync")
+    slow.trouble = 503
+    body = {"users": [user["pk"]], "reason": "stolen"}
+    server.api("POST", "/weir/lockdowns/", body)
+
+    def records():
+        found = server.api("GET", f"/weir/lockdowns/?user={user['pk']}")["results"]
+        return found or None
+
+    listed = wait_for("the record", records)[0]
+    key = listed.get("id") or listed["record"]["id"]
+
+    def complete():
+        record = server.api("GET", f"/weir/lockdowns/{key}/")["record"]
+        return record if record.get("sync") else None
+
+    record = wait_for("the complete record", complete, 30)
+    far = {entry["name"]: entry for entry in record["sync"]}
+    assert far["good"]["state"] == "delivered" and target.users()["compromised"]["active"] is False
+    assert far["bad"]["state"] == "pending" and "503" in far["bad"]["reason"]
+    assert far["good"]["kind"] == "authentik_providers_scim.scimprovider"
+    slow.trouble = None
+    server.api("POST", "/weir/sync/replay/", {"provider": bad["pk"], "state": "pending"})
+    wait_for("the lock at the other", lambda: slow.users()["compromised"]["active"] is False)
+    slow.close()
+
+
+class TokenServer(Service):
+    """A token end point: client credentials, codes, renewals."""
+
+    def __init__(self):
+        self.forms = []
+        super().__init__()
+
+    def answer(self, asked):
+        self.forms.append(asked.form | {"header": asked.headers.get("Authorization")})
+        return 200, {"access_token": f"token-{len(self.forms)}", "refresh_token": "again", "expires_in": 3600}
+
+
+def oauth_source(server, tokens):
+    return server.api(
+        "POST",
+        "/sources/oauth/",
+        {
+            "name": "tokens", "slug": "tokens", "provider_type": "openidconnect", "consumer_key": "client-1",
+            "consumer_secret": "s3cret", "authorization_url": f"{tokens.url}/authorize",
+            "access_token_url": f"{tokens.url}/token", "profile_url": f"{tokens.url}/me",
+        },
+    )
+
+
+def test_tokens_of_an_oauth_source_are_asked_for_and_kept(server, target):
+    tokens = TokenServer()
+    source = oauth_source(server, tokens)
+    target.token = "token-1"
+    made = provider(
+        server, f"{target.url}/v2", token="", auth_mode="oauth", auth_oauth=source["pk"],
+        auth_oauth_params={"scope": "scim", "audience": "app"},
+    )
+    settled(server, made, server.user("one"), "in_sync")
+    settled(server, made, server.user("two"), "in_sync")
+    assert len(tokens.forms) == 1, "a token is kept for its life"
+    form = tokens.forms[0]
+    assert (form["grant_type"], form["scope"], form["audience"]) == ("client_credentials", "scim", "app")
+    assert form["header"].startswith("Basic ")
+    shown = server.api("GET", f"/providers/scim/{made['pk']}/")
+    assert shown["auth_oauth_token_expires"] and shown["auth_oauth_token_last_updated"]
+    assert shown["auth_oauth_url_start"] is None
+    # A token that is refused is not tried twice.
+    target.token = "token-2"
+    server.user("three")
+    wait_for("the event", lambda: server.events("configuration_error"))
+    server.api("POST", "/weir/sync/replay/", {"provider": made["pk"]})
+    server.api("POST", "/weir/sync/replay/", {"provider": made["pk"], "state": "pending"})
+    wait_for("the user there", lambda: "three" in target.users())
+    assert "s3cret" not in server.log_text() and "token-1" not in server.log_text()
+    tokens.close()
+
+
+def test_an_administrator_allows_the_calls_once_and_tokens_renew_themselves(server, target):
+    tokens = TokenServer()
+    source = oauth_source(server, tokens)
+    made = provider(server, f"{target.url}/v2", token="", auth_mode="oauth_interactive", auth_oauth=source["pk"])
+    user = server.user("waiting")
+    wait_for("the event", lambda: server.events("configuration_error"))
+    shown = server.api("GET", f"/providers/scim/{made['pk']}/")
+    assert shown["auth_oauth_token_expires"] is None
+    start = shown["auth_oauth_url_start"]
+    assert requests.get(start, allow_redirects=False).status_code == 404, "nobody else may"
+
+    browser = server.browser()
+    challenge = browser.get("default-authentication-flow")
+    challenge = browser.post("default-authentication-flow", {"uid_field": "akadmin"})
+    if challenge["component"] == "ak-stage-password":
+        browser.post("default-authentication-flow", {"password": PASSWORD})
+    assert browser.me()["username"] == "akadmin"
+    away = browser.http.get(start, allow_redirects=False)
+    assert away.status_code == 302 and away.headers["Location"].startswith(f"{tokens.url}/authorize")
+    query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(away.headers["Location"]).query))
+    assert query["redirect_uri"] == shown["auth_oauth_url_callback"] and query["client_id"] == "client-1"
+    target.token = "token-1"
+    back = f"{shown['auth_oauth_url_callback']}?code=c0de&state={query['state']}"
+    assert requests.get(back, allow_redirects=False).status_code == 404, "another browser gets nothing"
+    assert browser.http.get(back).status_code == 200
+    assert browser.http.get(back).status_code == 403, "a state is good once"
+    assert tokens.forms[0]["grant_type"] == "authorization_code" and tokens.forms[0]["code"] == "c0de"
+    server.api("POST", "/weir/sync/replay/", {"provider": made["pk"], "object": user["pk"]})
+    wait_for("the user there", lambda: "waiting" in target.users())
+    # Saved anew for the same target the token stays; refused, it is renewed.
+    target.token = "token-2"
+    server.user("later")
+    wait_for("the refusal", lambda: len(server.events("configuration_error")) > 1)
+    server.api("POST", "/weir/sync/replay/", {"provider": made["pk"], "state": "pending"})
+    wait_for("the next user", lambda: "later" in target.users())
+    assert tokens.forms[1]["grant_type"] == "refresh_token" and tokens.forms[1]["refresh_token"] == "again"
+    tokens.close()

@@ -181,6 +181,19 @@ pub fn attribute_flag(attributes: &Map, key: &str) -> Option<bool> {
 pub async fn join(tx: &mut weir_store::Tx, user_id: i64, group_id: Uuid) -> Result<(), StoreError> {
     let sql = "INSERT INTO identity_membership (user_id, group_id) \
                SELECT $1, id FROM identity_group WHERE id = $2 ON CONFLICT DO NOTHING";
+    if tx.write(sql, &[user_id.into(), group_id.into()]).await? > 0 {
+        note_moved(tx, user_id, group_id).await?;
+    }
+    Ok(())
+}
+
+/// Notes that a user came into a group or left it, for systems that keep copies of it. Writes of users and groups
+/// through their definitions need no note.
+///
+/// # Errors
+/// Those of the store.
+pub async fn note_moved(tx: &mut weir_store::Tx, user_id: i64, group_id: Uuid) -> Result<(), StoreError> {
+    let sql = "INSERT INTO sync_moved (user_id, group_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
     tx.write(sql, &[user_id.into(), group_id.into()]).await?;
     Ok(())
 }

@@ -42,6 +42,13 @@ CREATE TABLE sync_target (
     token_updated BIGINT
 );
 
+-- Memberships that came or went past the write path of users (enrolment, sources); a task tells the targets of them.
+CREATE TABLE sync_moved (
+    user_id BIGINT NOT NULL,
+    group_id TEXT NOT NULL,
+    PRIMARY KEY (user_id, group_id)
+);
+
 -- Which object there is which one here, what was last sent, and which members were (groups).
 CREATE TABLE sync_scim_user (
     id TEXT PRIMARY KEY,

@@ -80,6 +80,7 @@ pub fn hooks(set: &mut HookSet, kinds: &Kinds, expressions: Option<&Arc<Expressi
         set.add(kind.model(), Arc::new(weir_applications::provider::ProviderHooks));
         set.add(kind.model(), Arc::new(ProviderHooks { kinds: kinds.clone() }));
     }
+    set.add(scim::SCIMProvider::MODEL, Arc::new(scim::TokenHooks));
     let mut connected = |model, provider, of| {
         set.add(model, Arc::new(ConnectionHooks { model: of, provider, changes: Arc::clone(&changes) }));
     };

@@ -4,15 +4,20 @@
 use crate::{
     connection,
     engine::{End, Engine, FullEnd},
+    hooks::Changes,
     journal::Journal,
     provider::{self, Assigned, Kinds},
-    state,
+    state::{self, Model},
 };
 use anyhow::Result;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 use weir_core::{ApiError, Random};
 use weir_resource::{Actor, Hooks, Stored, Unit, store};
 use weir_store::{
@@ -166,6 +171,7 @@ impl JobHandler for Sweep {
     async fn run(&self, cx: &JobCx) -> Result<()> {
         let site = &self.0.site;
         let now = cx.now();
+        self.moved().await?;
         let sql = "SELECT DISTINCT provider FROM sync_state WHERE state = 'pending' AND due <= $1 \
                    AND (claimed_until IS NULL OR claimed_until < $1)";
         let rows = cx.db().read(sql, &[now.into()]).await?;
@@ -178,6 +184,31 @@ impl JobHandler for Sweep {
             }
         }
         Ok(())
+    }
+}
+
+impl Sweep {
+    /// Memberships that changed past the write path of users become pending.
+    async fn moved(&self) -> Result<()> {
+        let changes = Changes { kinds: self.0.kinds.clone() };
+        loop {
+            let mut unit = Unit::new(&self.0.site, Actor::system());
+            let sql = "DELETE FROM sync_moved WHERE (user_id, group_id) IN \
+                       (SELECT user_id, group_id FROM sync_moved LIMIT 500) RETURNING user_id, group_id";
+            let rows = unit.tx.write_returning(sql, &[]).await?;
+            if rows.is_empty() {
+                return Ok(unit.rollback().await?);
+            }
+            let mut users = BTreeSet::new();
+            let mut groups = BTreeSet::new();
+            for row in rows {
+                users.insert(row.int("user_id")?.to_string());
+                groups.insert(row.text("group_id")?);
+            }
+            changes.tell(&mut unit, Model::User, users).await?;
+            changes.tell(&mut unit, Model::Group, groups).await?;
+            unit.commit().await?;
+        }
     }
 }
 

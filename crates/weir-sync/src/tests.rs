@@ -1,1 +1,154 @@
-//! Tests of the whole engine.
+//! The outbox alone: what many writers and many deliverers do to one row.
+
+use crate::state::{self, Change, Claimed, Model, State, Verdict};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::sync::Arc;
+use weir_store::{
+    Db,
+    test_support::{TestDb, test_db},
+};
+use weir_testkit::TestRandom;
+
+const PROVIDER: i64 = 7;
+
+struct Outbox {
+    _kept: TestDb,
+    db: Db,
+    random: Arc<TestRandom>,
+    now: DateTime<Utc>,
+}
+
+impl Outbox {
+    async fn new() -> Self {
+        let kept = test_db().await;
+        let now = DateTime::from_timestamp(1_777_000_000, 0).unwrap();
+        Self { db: kept.db(), _kept: kept, random: Arc::new(TestRandom::new(1)), now }
+    }
+
+    async fn change(&self, model: Model, changes: &[Change]) {
+        let mut tx = self.db.tx();
+        state::enqueue(&mut tx, (&*self.random, self.now), PROVIDER, model, changes).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    async fn claim(&self, limit: i64) -> Vec<Claimed> {
+        let mut tx = self.db.tx();
+        let when = (&*self.random as &dyn weir_core::Random, self.now);
+        let claimed = state::claim(&mut tx, when, PROVIDER, None, limit).await.unwrap();
+        tx.commit().await.unwrap();
+        claimed
+    }
+
+    async fn settle(&self, row: &Claimed, verdict: Verdict) {
+        let mut tx = self.db.tx();
+        state::settle(&mut tx, self.now, row, &verdict).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    async fn state(&self, key: &str) -> Option<String> {
+        let sql = "SELECT state FROM sync_state WHERE object_key = $1";
+        self.db.read_one(sql, &[key.into()]).await.unwrap().map(|row| row.text("state").unwrap())
+    }
+}
+
+#[tokio::test]
+async fn many_changes_of_an_object_are_one_row_and_one_delivery() {
+    let outbox = Outbox::new().await;
+    for _ in 0..10 {
+        outbox.change(Model::User, &[Change::of("1"), Change::of("1"), Change::of("2")]).await;
+    }
+    let claimed = outbox.claim(10).await;
+    assert_eq!(claimed.len(), 2);
+    assert!(claimed.iter().all(|row| row.version == 10));
+    assert!(outbox.claim(10).await.is_empty(), "what is claimed is in one pair of hands");
+    outbox.settle(&claimed[0], Verdict::Is(State::InSync, String::new())).await;
+    assert_eq!(outbox.state(&claimed[0].key).await.as_deref(), Some("in_sync"));
+}
+
+#[tokio::test]
+async fn a_change_during_the_delivery_is_delivered_after_it() {
+    let outbox = Outbox::new().await;
+    outbox.change(Model::User, &[Change::of("1")]).await;
+    let first = outbox.claim(1).await.remove(0);
+    outbox.change(Model::User, &[Change::of("1")]).await;
+    assert!(outbox.claim(1).await.is_empty(), "not beside the delivery: the older state could win");
+    outbox.settle(&first, Verdict::Is(State::InSync, String::new())).await;
+    let second = outbox.claim(1).await.remove(0);
+    assert_eq!(second.version, first.version + 1);
+    // Whoever lost the row settles nothing.
+    outbox.settle(&first, Verdict::Forget).await;
+    assert_eq!(outbox.state("1").await.as_deref(), Some("pending"));
+    outbox.settle(&second, Verdict::Forget).await;
+    assert_eq!(outbox.state("1").await, None);
+}
+
+#[tokio::test]
+async fn of_fifty_deliverers_one_gets_an_object() {
+    let outbox = Arc::new(Outbox::new().await);
+    outbox.change(Model::User, &[Change::of("1")]).await;
+    let tries = (0..50).map(|_| {
+        let outbox = Arc::clone(&outbox);
+        tokio::spawn(async move { outbox.claim(5).await.len() })
+    });
+    let got: Vec<usize> =
+        futures_util::future::join_all(tries).await.into_iter().map(|result| result.unwrap()).collect();
+    assert_eq!(got.iter().sum::<usize>(), 1);
+}
+
+#[tokio::test]
+async fn groups_wait_for_their_members_and_retries_for_their_time() {
+    let mut outbox = Outbox::new().await;
+    outbox.change(Model::Group, &[Change::of("a")]).await;
+    outbox.change(Model::User, &[Change::of("1")]).await;
+    let user = outbox.claim(10).await;
+    assert!(user.len() == 1 && user[0].model == Model::User);
+    let later = outbox.now + TimeDelta::minutes(1);
+    outbox.settle(&user[0], Verdict::Again(later, "out of order".to_owned())).await;
+    let group = outbox.claim(10).await;
+    assert!(group.len() == 1 && group[0].model == Model::Group, "a user that has to wait holds up no group");
+    assert!(outbox.claim(10).await.is_empty());
+    outbox.now = later;
+    let again = outbox.claim(10).await;
+    assert_eq!((again.len(), again[0].attempts), (1, 1));
+}
+
+#[tokio::test]
+async fn a_deliverer_who_does_not_come_back_loses_the_object() {
+    let mut outbox = Outbox::new().await;
+    outbox.change(Model::User, &[Change::of("1")]).await;
+    let lost = outbox.claim(1).await.remove(0);
+    outbox.now += TimeDelta::minutes(6);
+    let found = outbox.claim(1).await.remove(0);
+    assert_ne!(lost.claim, found.claim);
+    outbox.settle(&lost, Verdict::Is(State::Failed, "too late".to_owned())).await;
+    assert_eq!(outbox.state("1").await.as_deref(), Some("pending"));
+}
+
+#[tokio::test]
+async fn what_the_target_called_a_deleted_object_is_kept_until_it_is_gone_there_too() {
+    let outbox = Outbox::new().await;
+    outbox.change(Model::User, &[Change { key: "1".to_owned(), gone: Some("there-1".to_owned()) }]).await;
+    let first = outbox.claim(1).await.remove(0);
+    outbox.settle(&first, Verdict::Is(State::Failed, "refused".to_owned())).await;
+    outbox.change(Model::User, &[Change::of("1")]).await;
+    let again = outbox.claim(1).await.remove(0);
+    assert!(again.gone && again.remote_id.as_deref() == Some("there-1"));
+}
+
+#[tokio::test]
+async fn one_full_sync_of_a_provider_runs_at_a_time_and_is_asked_for_again_once() {
+    let outbox = Outbox::new().await;
+    let (one, two) = (uuid::Uuid::from_u128(1), uuid::Uuid::from_u128(2));
+    let lease = (outbox.now, outbox.now + TimeDelta::hours(1));
+    let mut tx = outbox.db.tx();
+    assert!(state::begin_full(&mut tx, PROVIDER, one, lease).await.unwrap());
+    assert!(!state::begin_full(&mut tx, PROVIDER, two, lease).await.unwrap());
+    assert!(state::begin_full(&mut tx, PROVIDER, one, lease).await.unwrap(), "its own task may start anew");
+    state::want_again(&mut tx, PROVIDER).await.unwrap();
+    assert!(!state::end_full(&mut tx, PROVIDER, two, None).await.unwrap(), "nobody ends another's");
+    assert!(state::end_full(&mut tx, PROVIDER, one, Some(outbox.now)).await.unwrap());
+    assert!(state::begin_full(&mut tx, PROVIDER, two, lease).await.unwrap());
+    assert!(!state::end_full(&mut tx, PROVIDER, two, None).await.unwrap());
+    assert_eq!(state::target(&mut tx, PROVIDER).await.unwrap().last_success, Some(outbox.now));
+    tx.rollback().await.unwrap();
+}

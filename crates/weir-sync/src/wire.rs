@@ -34,6 +34,8 @@ pub enum Failure {
     Conflict(String),
     /// Nothing will work before somebody changes the configuration.
     Stop(String),
+    /// The target does not know us, or no longer: with another token it may.
+    Unknown(String),
     /// A mapping leaves the object out.
     Skip,
     /// Not sent because of a dry run.
@@ -47,9 +49,12 @@ impl Failure {
     pub fn reason(&self) -> String {
         match self {
             Self::Away { reason, .. } => reason.clone(),
-            Self::Broken(text) | Self::Bad(text) | Self::Conflict(text) | Self::Stop(text) | Self::Own(text) => {
-                text.clone()
-            }
+            Self::Broken(text)
+            | Self::Bad(text)
+            | Self::Conflict(text)
+            | Self::Stop(text)
+            | Self::Unknown(text)
+            | Self::Own(text) => text.clone(),
             Self::Missing => "The target does not know the object.".to_owned(),
             Self::Skip => "A mapping leaves this object out.".to_owned(),
             Self::Dry => "Not sent: the provider is on a dry run.".to_owned(),
@@ -163,8 +168,10 @@ impl Wire<'_> {
         Err(match answer.status {
             404 | 410 => Failure::Missing,
             409 => Failure::Conflict(reason),
-            401 => Failure::Stop(reason),
+            401 => Failure::Unknown(reason),
             429 | 503 => Failure::Away { reason, wait },
+            // What a server does not know how to do it will not know next time.
+            501 => Failure::Bad(reason),
             500.. => Failure::Broken(reason),
             _ => Failure::Bad(reason),
         })

@@ -11,6 +11,7 @@ mod page;
 mod policies;
 mod process;
 mod seeded;
+mod sync;
 mod timing;
 
 use std::collections::BTreeMap;
@@ -66,6 +67,8 @@ enum Part {
     Lockdown,
     /// Evaluations of policies
     Policies,
+    /// Outgoing sync
+    Sync,
 }
 
 impl Options {
@@ -107,6 +110,8 @@ const ROWS: &[(&str, &str)] = &[
     (lockdown::BULK, "–"),
     (policies::NATIVE, "–"),
     (policies::EXPRESSION, "–"),
+    (sync::FULL, "–"),
+    (sync::AGAIN, "–"),
 ];
 
 /// Medians of known and unknown users, and how often the slower one is the known one.
@@ -203,6 +208,10 @@ fn measure_on(project: &Project, options: &Options, label: &str, database: Optio
     if options.wants(Part::Lockdown) {
         note("lockdowns");
         lockdown::measure(&settings, &mut results).context("lockdowns")?;
+    }
+    if options.wants(Part::Sync) {
+        note("outgoing sync");
+        sync::measure(&settings, &mut results).context("outgoing sync")?;
     }
     Ok(results)
 }

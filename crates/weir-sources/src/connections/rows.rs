@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
-use weir_identity::Reader;
+use weir_identity::{Reader, membership};
 use weir_store::{Row, StoreError, Tx, Val};
 
 /// A connected user.
@@ -138,9 +138,13 @@ pub async fn forget_other_groups(tx: &mut Tx, source: Uuid, user: i64, kept: &[U
     let except = if marks.is_empty() { String::new() } else { format!(" AND group_id NOT IN ({})", marks.join(", ")) };
     let sql = format!(
         "DELETE FROM identity_membership WHERE user_id = $1 AND group_id IN \
-         (SELECT \"group\" FROM source_group_connection WHERE source = $2){except}"
+         (SELECT \"group\" FROM source_group_connection WHERE source = $2){except} RETURNING group_id"
     );
     let mut vals: Vec<Val> = vec![user.into(), source.into()];
     vals.extend(kept.iter().map(|group| Val::from(*group)));
-    tx.write(&sql, &vals).await
+    let left = tx.write_returning(&sql, &vals).await?;
+    for row in &left {
+        membership::note_moved(tx, user, row.uuid("group_id")?).await?;
+    }
+    Ok(u64::try_from(left.len()).unwrap_or(u64::MAX))
 }

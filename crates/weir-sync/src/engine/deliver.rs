@@ -96,8 +96,14 @@ impl Engine {
         let reason = failure.reason();
         let mut unit = Unit::new(site, Actor::system());
         state::block(&mut unit.tx, number, until, &reason).await.map_err(store)?;
-        if let Failure::Stop(message) = failure {
+        if let Failure::Stop(message) | Failure::Unknown(message) = failure {
+            // A token that was refused is not tried again; one that can be renewed is.
+            let sql = "UPDATE sync_target SET token_expires = NULL WHERE provider = $1";
+            unit.tx.write(sql, &[number.into()]).await.map_err(store)?;
             let provider = provider::find(&unit.snapshot, number).cloned();
+            if let Some(kind) = provider.as_ref().and_then(|provider| self.kinds.find(provider.kind.model)) {
+                kind.forget(number);
+            }
             let app = provider.as_ref().map_or("authentik_core", |provider| provider.kind.app_label());
             let shown = provider.as_ref().map(|p| {
                 json!({"app": p.kind.app_label(), "model_name": p.kind.model_name(), "pk": number, "name": p.name()})
@@ -157,7 +163,17 @@ impl Run<'_> {
             failures.extend(result.map_err(store)?);
         }
         let broken = failures.iter().filter(|failure| matches!(failure, Failure::Broken(_))).count();
-        let whole = |failure: &Failure| matches!(failure, Failure::Away { .. } | Failure::Stop(_) | Failure::Own(_));
+        let whole = |failure: &Failure| {
+            !matches!(
+                failure,
+                Failure::Broken(_)
+                    | Failure::Bad(_)
+                    | Failure::Conflict(_)
+                    | Failure::Missing
+                    | Failure::Skip
+                    | Failure::Dry
+            )
+        };
         if let Some(failure) = failures.iter().find(|failure| whole(failure)) {
             return Ok(Round::Trouble(failure.clone()));
         }
@@ -186,7 +202,7 @@ impl Run<'_> {
         let fields = json!({"model": row.model.word(), "object": row.key, "reason": reason});
         let journal = self.wire.journal;
         match failure {
-            Failure::Away { .. } => Verdict::Again(now, reason),
+            Failure::Away { .. } | Failure::Unknown(_) => Verdict::Again(now, reason),
             Failure::Own(_) => {
                 journal.add(LogLevel::Error, format!("Not delivered: {reason}"), fields);
                 Verdict::Again(now, reason)

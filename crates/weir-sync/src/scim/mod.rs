@@ -1,5 +1,6 @@
 //! SCIM 2 (RFC 7643, 7644): any application that speaks it.
 
+mod allow;
 mod auth;
 mod config;
 mod target;
@@ -10,6 +11,7 @@ use crate::{
     target::{Kind, Target, Terms},
     wire::{Failure, Wire},
 };
+pub use allow::{TokenHooks, pages};
 use async_trait::async_trait;
 use config::{Abilities, Known};
 use schemars::JsonSchema;

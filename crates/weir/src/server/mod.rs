@@ -110,6 +110,7 @@ pub async fn start(config: &Config, options: Options) -> Result<Running> {
     };
     let mut pages = weir_sources::pages(&core.sources);
     pages.extend(weir_stages::page_routes());
+    pages.extend(weir_sync::scim::pages(&core.sync));
     let router = weir_http::router_with(&http, flow::router(&Arc::new(flows), pages));
     let runner = jobs::runner(config, &core).await?;
     let mut following = Vec::new();
