@@ -33,7 +33,7 @@ mod tests;
 pub mod tls;
 
 pub use api::{Access, Api, Route};
-pub use call::Call;
+pub use call::{Call, parse};
 pub use caller::{Caller, Via};
 pub use config::HttpConfig;
 pub use reply::Reply;

@@ -9,6 +9,7 @@ pub mod definitions;
 pub mod dry_run;
 pub mod dummy;
 pub mod engine;
+pub mod entitlements;
 pub mod event_matcher;
 pub mod expression;
 pub mod expression_policy;

@@ -85,6 +85,7 @@ pub fn hooks(set: &mut HookSet) {
     endpoints::hooks(set);
     invitation::hooks(set);
     prompt::hooks(set);
+    user_write::hooks(set);
 }
 
 /// Operations beyond those that follow from the definitions.

@@ -21,5 +21,14 @@ INSERT INTO identity_consent_numbered (user_id, application_id, permissions, exp
     SELECT user_id, application_id, permissions, expiring, expires, security_epoch FROM identity_consent;
 DROP TABLE identity_consent;
 ALTER TABLE identity_consent_numbered RENAME TO identity_consent;
+-- Values of custom attributes that must be unique, one row for each object that has one.
+CREATE TABLE object_attribute_value (
+    attribute TEXT NOT NULL REFERENCES object (id) ON DELETE CASCADE,
+    value TEXT NOT NULL,
+    object_id TEXT NOT NULL,
+    PRIMARY KEY (attribute, value)
+);
+CREATE INDEX object_attribute_value_object ON object_attribute_value (object_id);
+
 CREATE INDEX identity_consent_application ON identity_consent (application_id);
 CREATE INDEX identity_consent_expires ON identity_consent (expires);

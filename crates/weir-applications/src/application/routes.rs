@@ -9,7 +9,7 @@ use weir_flow::App;
 use weir_http::{Access, Call, Reply, Route, show};
 use weir_identity::{Account, accounts, kind, membership};
 use weir_policy::PolicyCx;
-use weir_resource::{Unit, Visible, store};
+use weir_resource::{Page, Unit, Visible, store};
 
 /// The operations.
 pub fn routes(engine: &Arc<App>) -> Vec<Route> {
@@ -24,7 +24,18 @@ pub fn routes(engine: &Arc<App>) -> Vec<Route> {
             let engine = Arc::clone(&checking);
             async move { check_access(&engine, &call).await }
         }),
+        // What can be asked for is named by rules for access requests, of which there are none.
+        Route::new("core_applications_requestable_list", Access::SignedIn, nothing),
+        Route::new("core_application_entitlements_requestable_list", Access::SignedIn, nothing),
     ]
+}
+
+async fn nothing(call: Call) -> Result<Reply, ApiError> {
+    let (current, size) = call.list_query().page(&call.snapshot)?;
+    if current > 1 {
+        return Err(ApiError::NotFound("Invalid page.".to_owned()));
+    }
+    Ok(Reply::ok(&Page { rows: Vec::new(), count: 0, current, size }.body(Vec::new())))
 }
 
 /// The user a question is about when it is not the caller: whom the caller may look through the eyes of.

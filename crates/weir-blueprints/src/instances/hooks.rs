@@ -45,10 +45,18 @@ impl Hooks for InstanceHooks {
     async fn prepare(&self, unit: &mut Unit<'_>, old: Option<&Stored>, new: &mut Map) -> Result<(), ApiError> {
         let changed = |field: &&str| old.is_none_or(|old| old.doc.get(*field) != new.get(*field));
         let is_changed = ["path", "content", "context"].iter().any(changed);
+        let takes_rights = is_changed || changed(&"enabled");
         let (path, content) = (text(new, "path"), text(new, "content"));
         if old.is_none() {
             let now = unit.site.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
             new.insert("last_applied".to_owned(), now.into());
+        }
+        // The server applies it later with all rights, so that it takes all rights to say what is applied.
+        if let Some(actor) = unit.actor.user_id
+            && takes_rights
+            && !weir_identity::membership::is_superuser(&mut unit.tx, actor).await.map_err(store)?
+        {
+            return Err(ApiError::forbidden());
         }
         // Written by the server after a run, or otherwise not about the blueprint itself.
         if !is_changed {

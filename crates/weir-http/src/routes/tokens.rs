@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use weir_core::ApiError;
-use weir_identity::token;
+use weir_identity::{permission, token};
 use weir_resource::Unit;
 
 const TOKEN: &str = "authentik_core.token";
@@ -18,7 +18,14 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
+/// Who holds a key acts as the token's owner, so whoever reads or sets it must hold the owner's rights already.
+async fn check_owner(call: &Call) -> Result<(), ApiError> {
+    let owner = call.target()?.doc.get("user").and_then(serde_json::Value::as_i64).unwrap_or_default();
+    permission::check_acting_as(&call.app.site.db, &call.grants, call.user()?.id, owner).await
+}
+
 async fn view(call: Call) -> Result<Reply, ApiError> {
+    check_owner(&call).await?;
     let mut unit = Unit::new(&call.app.site, call.actor());
     let key = token::view_key(&mut unit, call.target()?).await?;
     unit.commit().await?;
@@ -34,6 +41,7 @@ struct KeyBody {
 }
 
 async fn set(mut call: Call) -> Result<Reply, ApiError> {
+    check_owner(&call).await?;
     let body: KeyBody = call.typed().await?;
     let mut unit = Unit::new(&call.app.site, call.actor());
     token::set_key(&mut unit, call.target()?, &body.key).await?;

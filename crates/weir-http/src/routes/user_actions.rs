@@ -10,7 +10,7 @@ use weir_core::{ApiError, DurationText, Map, duration, validate};
 use weir_crypto::{Password, PasswordHash, PoolError, Salt};
 use weir_events::{Event, action};
 use weir_identity::{
-    Account, Grants, User, accounts,
+    Account, User, accounts,
     accounts::INTERNAL_SERVICE_ACCOUNT,
     kind, permission,
     session::{self as sessions},
@@ -41,12 +41,7 @@ async fn target(call: &Call) -> Result<Account, ApiError> {
 
 /// Whoever gets into another account gets its rights, so they must hold them already.
 async fn check_rights(call: &Call, target: &Account) -> Result<(), ApiError> {
-    if call.grants.superuser || call.user()?.id == target.id {
-        return Ok(());
-    }
-    let theirs = Grants::load(&call.app.site.db, target.id).await.map_err(store)?;
-    let held = !theirs.superuser && permission::check_subset(&call.grants, "user", &theirs).is_ok();
-    if held { Ok(()) } else { Err(ApiError::forbidden()) }
+    permission::check_acting_as(&call.app.site.db, &call.grants, call.user()?.id, target.id).await
 }
 
 fn check_kind(target: &Account) -> Result<(), ApiError> {

@@ -176,6 +176,9 @@ fn every_definition_agrees_with_the_contract() {
         "PatchedEndpointDeviceRequest.access_group_obj: missing",
         "PatchedPromptStageRequest.fields: minItems 1, contract none",
         "PromptStageRequest.fields: minItems 1, contract none",
+        // User and application in full; hooks show them, nobody can write them.
+        "UserConsent.application: missing",
+        "UserConsent.user: missing",
     ]);
     let mut found = Vec::new();
     let mut all = weir_identity::resources();

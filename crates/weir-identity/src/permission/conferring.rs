@@ -46,6 +46,20 @@ pub fn check_subset(actor: &Grants, field: &str, conferred: &Grants) -> Result<(
     if held { Ok(()) } else { Err(ApiError::Fields(FieldErrors::one(field, REFUSAL))) }
 }
 
+/// Refuses what would let the actor act as a user who may do more. Superusers may act as anybody, and everybody as
+/// themselves.
+///
+/// # Errors
+/// 403; those of the store.
+pub async fn check_acting_as(reader: impl Reader, actor: &Grants, own: i64, user: i64) -> Result<(), ApiError> {
+    if actor.superuser || own == user {
+        return Ok(());
+    }
+    let theirs = Grants::load(reader, user).await.map_err(store)?;
+    let held = !theirs.superuser && check_subset(actor, "user", &theirs).is_ok();
+    if held { Ok(()) } else { Err(ApiError::forbidden()) }
+}
+
 /// Refuses to give what these groups confer when the actor does not have it.
 ///
 /// # Errors

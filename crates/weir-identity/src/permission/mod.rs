@@ -8,7 +8,7 @@ mod names;
 
 pub(crate) use assign::write as write_unchecked;
 pub use assign::{Assignment, assign, forget_object, give_to_user, unassign, user_role};
-pub use conferring::{check_groups, check_roles, check_subset};
+pub use conferring::{check_acting_as, check_groups, check_roles, check_subset};
 pub use entries::{Entry, assigned_view, global_of_role, objects_of_role, on_model};
 pub use names::{PermissionInfo, SYSTEM_MODEL, all, find_id, number, system_codenames};
 

@@ -74,6 +74,18 @@ impl Hooks for UserHooks {
             permission::check_groups(&mut unit.tx, &grants, "groups", &groups).await?;
             permission::check_roles(&mut unit.tx, &grants, "roles", &roles).await?;
         }
+        // Links to get back in go to the address, and names decide who signs in: who changes them can become the user.
+        if let (Some(actor), Some(old)) = (unit.actor.user_id, old)
+            && let Some(field) = ["email", "username"].into_iter().find(|field| old.text(field) != text(new, field))
+        {
+            let grants = Grants::load(&mut unit.tx, actor).await.map_err(store)?;
+            let allowed = permission::check_acting_as(&mut unit.tx, &grants, actor, old.int_pk()).await;
+            if let Err(ApiError::Forbidden(_)) = allowed {
+                let text = "User does not have permission to change this of an account with more rights.";
+                return Err(ApiError::field(field, text));
+            }
+            allowed?;
+        }
         let now = Value::from(unit.site.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true));
         match old {
             None => {

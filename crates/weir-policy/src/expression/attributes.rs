@@ -13,12 +13,14 @@ use super::{
     sets::read_only,
     web,
 };
+use crate::entitlements;
 use serde_json::Value as Json;
 use std::sync::Arc;
 use uuid::Uuid;
 use weir_core::{Backing, Map, Reference};
 use weir_expression::{Call, Object, Raise, Value};
 use weir_identity::{Account, Brand, accounts, avatar, membership};
+use weir_resource::Object as Stored;
 use weir_store::Val;
 
 /// Groups of user `?` and all groups above them.
@@ -334,8 +336,25 @@ async fn user_method(desk: &mut Desk<'_, '_, '_>, key: &str, call: &Call) -> Res
             let merged = membership::group_attributes(&mut *desk.cx.tx, id, &account.attributes, &brand).await;
             Ok(Value::from(Json::Object(merged.map_err(store)?)))
         }
-        "app_entitlements" => Ok(desk.set(Query::new(Source::Nothing("ApplicationEntitlement")))),
-        "app_entitlements_attributes" => Ok(Value::Dict(Vec::new())),
+        "app_entitlements" => {
+            let found = entitled(desk, id, call).await?;
+            let kind = desk.cx.site.registry.find(entitlements::MODEL);
+            let Some(kind) = kind else { return Ok(desk.set(Query::new(Source::Nothing("ApplicationEntitlement")))) };
+            let keys = found.iter().map(|object| object.pk().into()).collect();
+            let mine = Condition::Test("pk__in".to_owned(), Value::List(keys));
+            let query = Query::new(Source::Documents(vec![kind])).filter(mine);
+            Ok(desk.set(Query { order: vec!["name".to_owned()], ..query }))
+        }
+        "app_entitlements_attributes" => {
+            let mut merged = Map::new();
+            for object in entitled(desk, id, call).await? {
+                if let Some(Json::Object(own)) = object.doc.get("attributes") {
+                    weir_identity::attributes::merge(&mut merged, own);
+                }
+            }
+            weir_identity::attributes::merge(&mut merged, &account(desk, key).await?.attributes);
+            Ok(Value::from(Json::Object(merged)))
+        }
         "locale" => {
             let account = account(desk, key).await?;
             Ok(account.locale().map_or_else(|| brand_locale(desk), str::to_owned).into())
@@ -353,6 +372,17 @@ async fn user_method(desk: &mut Desk<'_, '_, '_>, key: &str, call: &Call) -> Res
         }
         name => Err(Raise::no_attribute("User", name)),
     }
+}
+
+/// Entitlements of a user in the application that a call names.
+async fn entitled(desk: &mut Desk<'_, '_, '_>, id: i64, call: &Call) -> Result<Vec<Arc<Stored>>, Raise> {
+    let application = call.arg(0, "app").and_then(Value::as_object).and_then(|object| {
+        let (model, key) = object.id.strip_prefix("doc:")?.split_once(':')?;
+        Uuid::parse_str(key).ok().filter(|_| model == entitlements::APPLICATION)
+    });
+    let Some(application) = application else { return Ok(Vec::new()) };
+    let snapshot = Arc::clone(desk.cx.snapshot);
+    entitlements::of_user(&mut *desk.cx.tx, &snapshot, id, application).await.map_err(store)
 }
 
 async fn check_password(desk: &mut Desk<'_, '_, '_>, id: i64, password: String) -> Result<bool, Raise> {

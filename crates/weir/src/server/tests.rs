@@ -1,3 +1,9 @@
+mod applications;
+mod escalation;
+mod rights;
+mod samples;
+mod stand;
+
 use std::sync::Arc;
 
 use serde_json::json;
