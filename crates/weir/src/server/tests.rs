@@ -1,5 +1,6 @@
 mod applications;
 mod escalation;
+mod objects;
 mod rights;
 mod samples;
 mod stand;
