@@ -3,6 +3,7 @@
 //! These are measurements, not tests: nothing here fails because something is slow. The budgets stand beside the
 //! numbers. Everything runs on this machine, load and server sharing its cores.
 
+mod events;
 mod load;
 mod lockdown;
 mod login;
@@ -42,6 +43,9 @@ pub struct Options {
     /// Requests about known users, and as many about unknown ones, at each stage
     #[arg(long, default_value_t = 1000)]
     rounds: usize,
+    /// Events in the large audit trail
+    #[arg(long, default_value_t = 200_000)]
+    events: u32,
     /// Only SQLite, even when there is a PostgreSQL
     #[arg(long)]
     sqlite_only: bool,
@@ -65,6 +69,8 @@ enum Part {
     Directory,
     /// Account lockdown
     Lockdown,
+    /// The audit trail
+    Events,
     /// Evaluations of policies
     Policies,
     /// Outgoing sync
@@ -108,6 +114,12 @@ const ROWS: &[(&str, &str)] = &[
     (lockdown::DENIAL, "– (0)"),
     (lockdown::RACE, "0 survivors"),
     (lockdown::BULK, "–"),
+    (events::INSERT, "–"),
+    (events::LIST, "< 50 ms"),
+    (events::SEARCH, "< 50 ms"),
+    (events::DETAIL, "–"),
+    (events::VOLUME, "–"),
+    (events::VERIFY, "–"),
     (policies::NATIVE, "–"),
     (policies::EXPRESSION, "–"),
     (sync::FULL, "–"),
@@ -212,6 +224,11 @@ fn measure_on(project: &Project, options: &Options, label: &str, database: Optio
     if options.wants(Part::Sync) {
         note("outgoing sync");
         sync::measure(&settings, &mut results).context("outgoing sync")?;
+    }
+    if options.wants(Part::Events) {
+        note("the audit trail");
+        events::measure(&settings, options.events, &mut results)
+            .with_context(|| format!("with {} events", options.events))?;
     }
     Ok(results)
 }

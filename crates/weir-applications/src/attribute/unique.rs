@@ -68,7 +68,7 @@ pub(super) async fn collect(
                 "SELECT {value} AS value FROM {} o WHERE {value} IS NOT NULL GROUP BY {value} HAVING COUNT(*) > 1 LIMIT 1",
                 def.table
             );
-            if unit.tx.read_one(&sql, &[path.clone()]).await.map_err(store)?.is_some() {
+            if unit.tx.read_one(&sql, std::slice::from_ref(&path)).await.map_err(store)?.is_some() {
                 return Ok(false);
             }
             let sql = format!(
