@@ -51,7 +51,7 @@ pub struct GoogleWorkspaceProvider {
     /// The administrator of the workspace in whose name calls are made.
     #[schemars(length(min = 1, max = 254), extend("format" = "email"))]
     pub delegated_subject: String,
-    /// The service account's key file.
+    /// The service account's key file. Its private key is not given back; without a new one it stays.
     pub credentials: Map,
     /// What the service account may do, separated by commas.
     #[serde(default = "scopes")]
@@ -101,6 +101,7 @@ impl Resource for GoogleWorkspaceProvider {
     const COMPONENT: &'static str = "ak-provider-google-workspace-form";
     const FAMILY: Option<Family> = Some(Family::Provider);
     const PARAM: &'static str = "id";
+    const SECRET_PARTS: &'static [(&'static str, &'static str)] = &[("credentials", "private_key")];
 
     fn check(&self) -> FieldErrors {
         let mut errors = FieldErrors::new();
