@@ -62,6 +62,29 @@ impl Resource for ExpressionPolicy {
     const FAMILY: Option<Family> = Some(Family::Policy);
 }
 
+/// Stands for the mappings of the outgoing sync, which the shipped blueprints make.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+struct SyncMapping<const KIND: usize> {
+    #[schemars(length(min = 1))]
+    name: String,
+    #[serde(default)]
+    managed: Option<String>,
+    expression: Expression,
+}
+
+impl<const KIND: usize> UuidKeyed for SyncMapping<KIND> {}
+impl<const KIND: usize> Resource for SyncMapping<KIND> {
+    const MODEL: &'static str = [
+        "authentik_providers_scim.scimmapping",
+        "authentik_providers_google_workspace.googleworkspaceprovidermapping",
+        "authentik_providers_microsoft_entra.microsoftentraprovidermapping",
+    ][KIND];
+    const PATH: &'static str = ["mappings/scim", "mappings/google", "mappings/entra"][KIND];
+    const SCHEMA: &'static str = "SyncMapping";
+    const VERBOSE: &'static str = "Mapping";
+    const FAMILY: Option<Family> = Some(Family::PropertyMapping);
+}
+
 /// The model of stages that ask for a second factor.
 pub(crate) const VALIDATE: &str = "authentik_stages_authenticator_validate.authenticatorvalidatestage";
 
@@ -116,6 +139,9 @@ pub(crate) async fn open(db: TestDb, library: Library, kinds: Kinds, seed: u64) 
     types.extend(weir_stages::resources());
     types.push(ResourceType::of::<weir_policy::PolicyBinding>());
     types.push(ResourceType::of::<ExpressionPolicy>());
+    types.push(ResourceType::of::<SyncMapping<0>>());
+    types.push(ResourceType::of::<SyncMapping<1>>());
+    types.push(ResourceType::of::<SyncMapping<2>>());
     types.push(ResourceType::of::<BlueprintInstance>());
     match kinds {
         Kinds::Fewer => types.retain(|kind| kind.model != VALIDATE),

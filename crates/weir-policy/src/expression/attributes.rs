@@ -352,7 +352,6 @@ async fn user_method(desk: &mut Desk<'_, '_, '_>, key: &str, call: &Call) -> Res
                     weir_identity::attributes::merge(&mut merged, own);
                 }
             }
-            weir_identity::attributes::merge(&mut merged, &account(desk, key).await?.attributes);
             Ok(Value::from(Json::Object(merged)))
         }
         "locale" => {

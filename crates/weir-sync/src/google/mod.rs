@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use target::Google;
-use weir_core::{DurationText, Family, FieldErrors, Map, Ref, Resource};
+use weir_core::{DurationText, Family, Map, Ref, Resource};
 use weir_identity::Group;
 use weir_resource::{AnyPropertyMapping, Stored};
 
@@ -102,15 +102,6 @@ impl Resource for GoogleWorkspaceProvider {
     const FAMILY: Option<Family> = Some(Family::Provider);
     const PARAM: &'static str = "id";
     const SECRET_PARTS: &'static [(&'static str, &'static str)] = &[("credentials", "private_key")];
-
-    fn check(&self) -> FieldErrors {
-        let mut errors = FieldErrors::new();
-        let has = |name: &str| self.credentials.get(name).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
-        if !has("client_email") || !has("private_key") {
-            errors.add("credentials", "The key file has no client_email or no private_key.", "invalid");
-        }
-        errors
-    }
 }
 
 /// The kind of provider.

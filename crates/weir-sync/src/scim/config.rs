@@ -46,9 +46,12 @@ impl Abilities {
     }
 }
 
+/// What a server can do, and until when that is believed.
+type Remembered = (DateTime<Utc>, Arc<Abilities>);
+
 /// What is remembered of servers, by provider.
 #[derive(Default)]
-pub struct Known(Mutex<HashMap<i64, (DateTime<Utc>, Arc<Abilities>)>>);
+pub struct Known(Mutex<HashMap<i64, Remembered>>);
 
 impl Known {
     /// What a server can do: remembered, or asked for. A server that cannot say can do nothing special.

@@ -148,7 +148,7 @@ impl Target for Scim {
             Model::User => (USER, "userName"),
             Model::Group => (GROUP, "displayName"),
         };
-        if !data.get(required).is_some_and(|value| value.as_str().is_some_and(|text| !text.is_empty())) {
+        if data.get(required).and_then(Value::as_str).is_none_or(str::is_empty) {
             return Err(Failure::Stop(format!("The mappings give no {required}.")));
         }
         data.entry("externalId").or_insert_with(|| subject.external_id.into());
