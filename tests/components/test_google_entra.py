@@ -4,6 +4,7 @@ import base64
 import itertools
 import json
 import re
+import threading
 import urllib.parse
 
 import pytest
@@ -27,6 +28,9 @@ class Google(Service):
         self.users, self.groups, self.members = {}, {}, {}
         self.ids = itertools.count(1)
         self.tokens = 0
+        # Answers to new users wait for this.
+        self.hold = threading.Event()
+        self.hold.set()
         super().__init__()
 
     def token(self, form):
@@ -57,6 +61,7 @@ class Google(Service):
                 return 409, {"error": {"code": 409, "message": "Entity already exists."}}
             user["id"] = str(next(self.ids))
             self.users[user["primaryEmail"]] = user
+            self.hold.wait(10)
             return 200, user
         if path == ["users"]:
             return self.page("users", self.users, dict(asked.query))
@@ -264,12 +269,25 @@ def test_delete_actions_suspend_or_do_nothing(start_server, google):
     made = google_provider(server, user_delete_action="suspend", group_delete_action="do_nothing")
     user = person(server, "ada")
     staff = group(server, "staff", user)
+    settled(server, made, user, "in_sync")
     settled(server, made, staff, "in_sync", model="group")
     server.api("DELETE", f"/core/users/{user['pk']}/")
     server.api("DELETE", f"/core/groups/{staff['pk']}/")
     wait_for("the end of the user", lambda: google.users["ada@example.test"]["suspended"] is True)
     wait_for("nothing to remember", lambda: state(server, made, staff, "group") is None)
     assert any(found["name"] == "staff" for found in google.groups.values())
+
+
+def test_who_is_deleted_while_the_target_makes_the_account_does_not_stay_there(start_server, google):
+    server = start_server(OUTBOUND__GOOGLE_URL=google.url)
+    made = google_provider(server)
+    google.hold.clear()
+    user = person(server, "ada")
+    wait_for("the account there", lambda: "ada@example.test" in google.users)
+    server.api("DELETE", f"/core/users/{user['pk']}/")
+    google.hold.set()
+    wait_for("the end there", lambda: "ada@example.test" not in google.users)
+    wait_for("nothing to remember", lambda: state(server, made, user) is None)
 
 
 def test_a_workspace_is_discovered_page_by_page_and_conflicts_connect(start_server, google):

@@ -3,7 +3,7 @@
 
 mod rows;
 
-pub use rows::{Connection, Tables, find, forget, forget_all, groups_of, members, page, save, still_known};
+pub use rows::{Connection, Saved, Tables, find, forget, forget_all, groups_of, members, page, save, still_known};
 
 use crate::{
     hooks::Changes,

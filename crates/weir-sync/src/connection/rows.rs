@@ -5,7 +5,7 @@ use serde_json::Value;
 use uuid::Uuid;
 use weir_core::Map;
 use weir_identity::{Reader, attributes};
-use weir_store::{Row, StoreError, Tx, Val};
+use weir_store::{Dialect, Row, StoreError, Tx, Val};
 
 /// Values of one statement.
 const CHUNK: usize = 500;
@@ -80,7 +80,18 @@ pub async fn find(
     row.map(|row| read(tables, model, &row)).transpose()
 }
 
-/// Keeps what a target knows of an object. False when the target's object is connected with another one here.
+/// How keeping a connection went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saved {
+    /// It is kept.
+    Kept,
+    /// The target's object is connected with another one here.
+    Taken,
+    /// The object was deleted here while the target was being told of it.
+    Gone,
+}
+
+/// Keeps what a target knows of an object.
 ///
 /// # Errors
 /// Those of the store.
@@ -90,12 +101,12 @@ pub async fn save(
     (tables, provider): (&Tables, i64),
     (model, object): (Model, &str),
     new: &Connection,
-) -> Result<bool, StoreError> {
+) -> Result<Saved, StoreError> {
     let (table, column) = tables.of(model);
     let taken = format!("SELECT id FROM {table} WHERE provider = $1 AND {} = $2 AND {column} <> $3", tables.id);
     let who = key(model, object);
     if tx.read_one(&taken, &[provider.into(), Val::from(&new.remote_id), who.clone()]).await?.is_some() {
-        return Ok(false);
+        return Ok(Saved::Taken);
     }
     let attributes = Value::Object(new.attributes.clone());
     let mut vals: Vec<Val> =
@@ -107,17 +118,17 @@ pub async fn save(
             (", members", ", $6", ", members = excluded.members")
         }
     };
-    // The object may have gone meanwhile: then there is nothing to connect.
+    // The object may have gone meanwhile: then there is nothing to connect. A deletion under way is waited for.
+    let lock = if tx.dialect() == Dialect::Postgres { " FOR KEY SHARE OF h" } else { "" };
     let home = if model == Model::User { "identity_user" } else { "identity_group" };
     let sql = format!(
         "INSERT INTO {table} (id, {remote}, {column}, provider, attributes{names}) \
-         SELECT $1, $2, h.id, $4, $5{marks} FROM {home} h WHERE h.id = $3 \
+         SELECT $1, $2, h.id, $4, $5{marks} FROM {home} h WHERE h.id = $3{lock} \
          ON CONFLICT (provider, {column}) DO UPDATE SET {remote} = excluded.{remote}, \
          attributes = excluded.attributes{sets}",
         remote = tables.id
     );
-    tx.write(&sql, &vals).await?;
-    Ok(true)
+    Ok(if tx.write(&sql, &vals).await? == 0 { Saved::Gone } else { Saved::Kept })
 }
 
 /// Forgets what a target knows of an object.

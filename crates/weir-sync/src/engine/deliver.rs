@@ -5,7 +5,7 @@ use super::{
     attempt::{Done, Kept},
 };
 use crate::{
-    connection,
+    connection::{self, Saved},
     journal::Journal,
     provider,
     state::{self, Change, Claimed, Model, State, Verdict},
@@ -239,15 +239,24 @@ impl Run<'_> {
             Kept::None => connection::forget(&mut tx, &tables, number, which).await?,
             Kept::Is(new, is_new) => {
                 let id = site.random.uuid();
-                let saved = connection::save(&mut tx, id, (&tables, number), which, &new).await?;
-                if !saved {
-                    let reason = format!("{} is connected with another object already.", new.remote_id);
-                    verdict = Verdict::Is(State::Failed, reason);
-                } else if is_new && row.model == Model::User {
+                let when = (&*site.random, now);
+                match connection::save(&mut tx, id, (&tables, number), which, &new).await? {
+                    Saved::Taken => {
+                        let reason = format!("{} is connected with another object already.", new.remote_id);
+                        verdict = Verdict::Is(State::Failed, reason);
+                    }
+                    // The deletion did not know what the target calls it; whoever is told next has to.
+                    Saved::Gone => {
+                        let change = Change { key: row.key.clone(), gone: Some(new.remote_id) };
+                        state::enqueue(&mut tx, when, number, row.model, &[change]).await?;
+                    }
                     // Groups could not name somebody whom the target did not know.
-                    let groups = connection::groups_of(&mut tx, &row.key).await?;
-                    let changes: Vec<Change> = groups.into_iter().map(Change::of).collect();
-                    state::enqueue(&mut tx, (&*site.random, now), number, Model::Group, &changes).await?;
+                    Saved::Kept if is_new && row.model == Model::User => {
+                        let groups = connection::groups_of(&mut tx, &row.key).await?;
+                        let changes: Vec<Change> = groups.into_iter().map(Change::of).collect();
+                        state::enqueue(&mut tx, when, number, Model::Group, &changes).await?;
+                    }
+                    Saved::Kept => {}
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use super::Run;
 use crate::{
-    connection::{self, Connection},
+    connection::{self, Connection, Saved},
     state::Model,
     target::Remote,
     wire::Failure,
@@ -60,7 +60,7 @@ impl Run<'_> {
                 continue;
             }
             let new = Connection { remote_id: remote.id, attributes: remote.attributes, ..Connection::default() };
-            if connection::save(&mut tx, site.random.uuid(), (&tables, number), which, &new).await? {
+            if connection::save(&mut tx, site.random.uuid(), (&tables, number), which, &new).await? == Saved::Kept {
                 linked += 1;
             }
             tx.commit().await?;
