@@ -1,10 +1,10 @@
-//! Entries with everything evaluated, one at a time and in order: a later entry may look up what an earlier one made.
+//! Entries with everything evaluated, one at a time: an entry may look up what those applied before it made.
 
 use serde_json::{Map, Value};
 
 use crate::error::BlueprintError;
 use crate::format::{Document, Entry};
-use crate::tags::{Evaluator, Resolver, Source};
+use crate::tags::{Evaluator, Missing, Resolver, Source};
 use crate::yaml::Node;
 
 type Result<T> = std::result::Result<T, BlueprintError>;
@@ -134,18 +134,27 @@ impl<'a> Evaluation<'a> {
         Ok(Some(resolved))
     }
 
+    /// The references of the entry resolved last that lead nowhere, also where `resolve` failed.
+    pub fn take_missing(&mut self) -> Vec<Missing> {
+        self.evaluator.take_missing()
+    }
+
     async fn fields<R: Resolver>(&mut self, pairs: &'a [(Node, Node)], resolver: &mut R) -> Result<Map<String, Value>> {
         let mut map = Map::new();
         for (key, value) in pairs {
             let name = self.evaluator.text(key, "A field name", resolver).await?;
-            map.insert(name, self.evaluator.value(value, resolver).await?);
+            let value = self.evaluator.field(&name, value, resolver).await?;
+            map.insert(name, value);
         }
         Ok(map)
     }
 
     async fn optional<R: Resolver>(&mut self, node: Option<&'a Node>, resolver: &mut R) -> Result<Option<Value>> {
         match node {
-            Some(node) => Ok(Some(self.evaluator.value(node, resolver).await?).filter(|value| !value.is_null())),
+            Some(node) => {
+                let value = self.evaluator.field("permissions", node, resolver).await?;
+                Ok(Some(value).filter(|value| !value.is_null()))
+            }
             None => Ok(None),
         }
     }

@@ -29,7 +29,7 @@ pub struct Document {
     pub metadata: Option<Metadata>,
     /// Values for `!Context`, used where neither the instance nor the import has one.
     pub context: Vec<(String, Node)>,
-    /// In the order in which they are applied.
+    /// As written; what an entry refers to is applied before it.
     pub entries: Vec<Entry>,
 }
 

@@ -2,6 +2,7 @@
 //! transaction.
 
 mod entry;
+mod order;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,8 @@ use crate::format::Document;
 use crate::limits::MAX_FILE_BYTES;
 use crate::lookup;
 use crate::tags::{Resolver, Source};
+
+use order::Order;
 
 type Result<T> = std::result::Result<T, BlueprintError>;
 
@@ -161,10 +164,15 @@ async fn run(shared: &mut Shared<'_, '_>, request: &Request) -> Result<()> {
     let context = layered_context(models, request.context.clone(), request.overrides.clone());
     let mut evaluation = Evaluation::new(&document, &context, request.source);
     let mut run = Run { shared, ids: BTreeMap::new(), remapped: BTreeMap::new() };
-    for entry in &document.entries {
-        let resolved = evaluation.resolve(entry, &mut run).await.map_err(|error| error.or_at(entry.line))?;
-        match resolved {
-            Some(resolved) => run.entry(resolved).await.map_err(|error| error.or_at(entry.line))?,
+    let mut order = Order::new(&document.entries);
+    while let Some(entry) = order.next() {
+        let resolved = evaluation.resolve(entry, &mut run).await;
+        let missing = evaluation.take_missing();
+        if order.put_off(&missing) {
+            continue;
+        }
+        match resolved.map_err(|error| error.or_at(entry.line))? {
+            Some(resolved) => run.entry(resolved, &missing).await.map_err(|error| error.or_at(entry.line))?,
             None => run.log("debug", "Entry skipped, its conditions do not hold", &[("line", entry.line.into())]),
         }
     }

@@ -9,7 +9,7 @@ use crate::entry::{ResolvedEntry, ResolvedPermission, State};
 use crate::error::BlueprintError;
 use crate::instances::BlueprintInstance;
 use crate::lookup;
-use crate::tags::Source;
+use crate::tags::{Missing, Source, Wanted};
 
 type Result<T> = std::result::Result<T, BlueprintError>;
 
@@ -62,8 +62,23 @@ fn texts(field: &str, value: Option<Value>) -> Result<Vec<String>> {
     }
 }
 
+/// A field that refers to objects shall not be left empty because one of them is not there. Where that is meant, the
+/// blueprint says so with `!If`. In other fields a search without result is null.
+fn complete(kind: &ResourceType, missing: &[Missing]) -> Result<()> {
+    for Missing { line, field, wanted } in missing {
+        let is_reference = kind.find_field(field).is_some_and(|field| field.reference.is_some() && !field.read_only);
+        if let Wanted::Object { model, fields, is_key: true } = wanted
+            && is_reference
+        {
+            let shown = fields.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ");
+            return Err(BlueprintError::at(*line, format!("{field}: There is no {model} with {shown}.")));
+        }
+    }
+    Ok(())
+}
+
 impl Run<'_, '_, '_> {
-    pub(super) async fn entry(&mut self, mut entry: ResolvedEntry) -> Result<()> {
+    pub(super) async fn entry(&mut self, mut entry: ResolvedEntry, missing: &[Missing]) -> Result<()> {
         self.remap(&mut entry.identifiers);
         self.remap(&mut entry.attrs);
         match entry.model.as_str() {
@@ -85,8 +100,14 @@ impl Run<'_, '_, '_> {
                 self.told("Object exists already", &found);
                 found
             }
-            (State::Present, Some(found)) => self.update(kind, found, &entry).await?,
-            (State::Present | State::Created | State::MustCreated, None) => self.create(kind, &entry).await?,
+            (State::Present, Some(found)) => {
+                complete(kind, missing)?;
+                self.update(kind, found, &entry).await?
+            }
+            (State::Present | State::Created | State::MustCreated, None) => {
+                complete(kind, missing)?;
+                self.create(kind, &entry).await?
+            }
         };
         self.shared.report.models.insert(kind.model);
         if let Some(given) = entry.identifiers.get("pk").and_then(Value::as_str)

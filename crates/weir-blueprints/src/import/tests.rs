@@ -287,3 +287,75 @@ async fn other_blueprints_are_applied_first() {
     site.good(&apply("mine", true)).await;
     assert!(site.find(DUMMY, "name", "of mine").await.is_some());
 }
+
+/// A flow with a stage, a policy and what binds them, each entry before what it refers to.
+const BACKWARDS: &str = "
+- {model: authentik_policies.policybinding, identifiers: {target: !KeyOf binding, policy: !Find [authentik_policies_expression.expressionpolicy, [name, guard]], order: 0}}
+- {model: authentik_flows.flowstagebinding, id: binding, identifiers: {target: !Find [authentik_flows.flow, [slug, mine]], stage: !KeyOf stage, order: 10}}
+- {model: authentik_stages_password.passwordstage, id: stage, identifiers: {name: pw}, attrs: {backends: [authentik.core.auth.InbuiltBackend], configure_flow: !Find [authentik_flows.flow, [slug, other]]}}
+- {model: authentik_flows.flow, identifiers: {slug: mine}, attrs: {name: !AtIndex [!FindObject [authentik_flows.flow, [slug, other]], title], title: T, designation: authentication}}
+- {model: authentik_policies_expression.expressionpolicy, identifiers: {name: guard}, attrs: {expression: return True}}
+- {model: authentik_flows.flow, identifiers: {slug: !Format [other]}, attrs: {name: O, title: Other, designation: recovery}}
+";
+
+#[tokio::test]
+async fn what_an_entry_refers_to_may_come_later() {
+    let site = test_site().await;
+    site.good(&entries(BACKWARDS)).await;
+    let other = site.get(FLOW, "slug", "other").await;
+    assert_eq!(
+        site.get("authentik_stages_password.passwordstage", "name", "pw").await.text("configure_flow"),
+        other.pk
+    );
+    let mine = site.get(FLOW, "slug", "mine").await;
+    assert_eq!(mine.text("name"), "Other");
+    let binding = site.get("authentik_flows.flowstagebinding", "order", 10).await;
+    assert_eq!(binding.text("target"), mine.pk);
+    assert_eq!(site.get("authentik_policies.policybinding", "order", 0).await.text("target"), binding.pk);
+    let revision = site.site.snapshot().revision;
+    let forwards = BACKWARDS.lines().rev().collect::<Vec<_>>().join("\n");
+    site.good(&entries(&forwards)).await;
+    assert_eq!(site.site.snapshot().revision, revision, "the order of the entries makes no difference");
+}
+
+#[tokio::test]
+async fn a_reference_to_nothing_is_refused_unless_the_blueprint_says_what_then() {
+    let site = test_site().await;
+    let stage = |state: &str, flow: &str| {
+        entries(&format!(
+            "- {{model: authentik_stages_password.passwordstage, state: {state}, identifiers: {{name: pw}}, \
+             attrs: {{backends: [authentik.core.auth.InbuiltBackend], configure_flow: {flow}}}}}"
+        ))
+    };
+    let find = "!Find [authentik_flows.flow, [slug, later]]";
+    let problem = "line 3: configure_flow: There is no authentik_flows.flow with slug \"later\".";
+    assert_eq!(site.bad(&stage("present", find)).await, problem);
+    site.good(&stage("absent", find)).await;
+    site.good(&stage("present", &format!("!If [{find}, {find}, null]"))).await;
+    site.good(&stage("present", &format!("!AtIndex [!FindObject [authentik_flows.flow, [slug, later]], pk, null]")))
+        .await;
+    assert_eq!(
+        site.get("authentik_stages_password.passwordstage", "name", "pw").await.doc["configure_flow"],
+        Value::Null
+    );
+    site.good(&stage("created", find)).await;
+    assert_eq!(site.bad(&stage("present", find)).await, problem, "what is there is not emptied either");
+    // Elsewhere than in references a search may come to nothing.
+    site.good(&entries(&format!(
+        "- {{model: authentik_core.group, identifiers: {{name: g}}, attrs: {{attributes: {{flow: {find}}}}}}}"
+    )))
+    .await;
+    assert_eq!(site.get("authentik_core.group", "name", "g").await.doc["attributes"], json!({"flow": null}));
+}
+
+#[tokio::test]
+async fn entries_that_refer_to_each_other_in_a_circle_are_refused() {
+    let site = test_site().await;
+    let group = |name: &str, parent: &str| {
+        format!(
+            "- {{model: authentik_core.group, id: {name}, identifiers: {{name: {name}}}, attrs: {{parents: [!KeyOf {parent}]}}}}\n"
+        )
+    };
+    let problem = site.bad(&entries(&format!("{}{}", group("a", "b"), group("b", "a")))).await;
+    assert_eq!(problem, "line 4: !KeyOf a: no entry was applied under this id");
+}

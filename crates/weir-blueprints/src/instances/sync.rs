@@ -47,10 +47,7 @@ pub async fn apply_all(site: &Site, environment: Environment<'_>) -> Result<Star
         let shipped = shipped::FILES.iter().position(|(path, _)| *path == file.path);
         (shipped.unwrap_or(usize::MAX), file.path.clone())
     });
-    let mut startup = Startup::default();
-    for file in &files {
-        apply_file(site, environment, kind, file, !is_known, &mut startup).await?;
-    }
+    let startup = apply_files(site, environment, kind, files, !is_known).await?;
     mark_orphans(site, kind, environment).await?;
     if !is_known {
         let mut unit = Unit::new(site, Actor::system());
@@ -59,6 +56,37 @@ pub async fn apply_all(site: &Site, environment: Environment<'_>) -> Result<Star
         unit.tx.begin_write().await.map_err(store)?;
         unit.tx.write(sql, &[MODELS_KEY.into(), models.into()]).await.map_err(store)?;
         unit.commit().await?;
+    }
+    Ok(startup)
+}
+
+/// Files may refer to what others make: those refused are tried again as long as others get further.
+async fn apply_files(
+    site: &Site,
+    environment: Environment<'_>,
+    kind: &'static ResourceType,
+    mut files: Vec<&BlueprintFile>,
+    again: bool,
+) -> Result<Startup, ApiError> {
+    let mut startup = Startup::default();
+    loop {
+        let before = startup.applied.len();
+        let mut refused = Vec::new();
+        startup.refused.clear();
+        for file in files {
+            let count = startup.refused.len();
+            apply_file(site, environment, kind, file, again, &mut startup).await?;
+            if startup.refused.len() > count {
+                refused.push(file);
+            }
+        }
+        if refused.is_empty() || startup.applied.len() == before {
+            break;
+        }
+        files = refused;
+    }
+    for (name, problems) in &startup.refused {
+        tracing::error!(name, problems, "blueprint refused");
     }
     Ok(startup)
 }
@@ -130,7 +158,11 @@ pub async fn apply_instance(
     let mut unit = Unit::new(site, actor);
     unit.lock_configuration().await?;
     let instance = unit.find(kind, pk).await?.ok_or_else(ApiError::not_found)?;
-    apply_stored(unit, environment, kind, &instance).await
+    let report = apply_stored(unit, environment, kind, &instance).await?;
+    if !report.success {
+        tracing::error!(name = instance.name(), problems = report.problems().join("; "), "blueprint refused");
+    }
+    Ok(report)
 }
 
 /// The objects and the note on the instance are one transaction. After a refusal only the note remains.
@@ -168,8 +200,6 @@ async fn apply_stored(
     } else {
         unit.tx.rollback_to(point).await.map_err(store)?;
         unit.snapshot = before;
-        let name = instance.name();
-        tracing::error!(name, problems = report.problems().join("; "), "blueprint refused");
         note(&mut unit, kind, instance, Status::Error, None).await?;
     }
     unit.commit().await?;

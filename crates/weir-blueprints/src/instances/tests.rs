@@ -165,6 +165,28 @@ async fn files_of_the_operator_are_applied_when_they_change_and_orphaned_when_th
 }
 
 #[tokio::test]
+async fn files_may_refer_to_what_later_ones_make() {
+    let folder: PathBuf = std::env::temp_dir().join(format!("weir-instances-order-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let stage = "{model: authentik_stages_password.passwordstage, identifiers: {name: pw}, attrs: {backends: [authentik.core.auth.InbuiltBackend], configure_flow: !Find [authentik_flows.flow, [slug, later]]}}";
+    let flow =
+        "{model: authentik_flows.flow, identifiers: {slug: later}, attrs: {name: L, title: L, designation: recovery}}";
+    fs::write(folder.join("a.yaml"), format!("metadata: {{name: A}}\nentries: [{stage}]")).unwrap();
+    fs::write(folder.join("b.yaml"), format!("metadata: {{name: B}}\nentries: [{flow}]")).unwrap();
+    let site = open(test_db().await, Library::new(Some(folder.clone())), Kinds::Served, 0).await;
+    let startup = start(&site).await;
+    assert_eq!(startup.refused, []);
+    assert!(startup.applied.ends_with(&["B".to_owned(), "A".to_owned()]), "{:?}", startup.applied);
+    assert_eq!(site.get(INSTANCE, "name", "A").await.text("status"), "successful");
+    let later = site.get(FLOW, "slug", "later").await;
+    assert_eq!(
+        site.get("authentik_stages_password.passwordstage", "name", "pw").await.text("configure_flow"),
+        later.pk
+    );
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
 async fn saving_an_instance_checks_what_it_would_apply() {
     let site = test_site().await;
     let refused = write(&site, None, json!({"name": "x"})).await.err().unwrap();

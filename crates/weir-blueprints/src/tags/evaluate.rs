@@ -43,6 +43,33 @@ pub trait Resolver: Send {
     fn file(&self, path: &str) -> Option<String>;
 }
 
+/// What a reference named that is not there, or not yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Missing {
+    /// Line of the tag.
+    pub line: usize,
+    /// The field whose value it is or belongs to.
+    pub field: String,
+    /// What was looked for.
+    pub wanted: Wanted,
+}
+
+/// What a reference looks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wanted {
+    /// The entry with this id.
+    Id(String),
+    /// An object of a model with these values.
+    Object {
+        /// `app_label.model`.
+        model: String,
+        /// Field and value.
+        fields: Vec<(String, Value)>,
+        /// Whether its key was to be the value, not something read from it.
+        is_key: bool,
+    },
+}
+
 /// Evaluates the nodes of one blueprint. The limits count over its whole life.
 pub struct Evaluator<'a> {
     defaults: &'a [(String, Node)],
@@ -50,6 +77,7 @@ pub struct Evaluator<'a> {
     source: Source,
     for_policy_binding: bool,
     loops: Vec<Option<(Value, Value)>>,
+    missing: Vec<Missing>,
     depth: usize,
     steps: usize,
     bytes: usize,
@@ -61,7 +89,8 @@ type Step<'s, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 's>>;
 impl<'a> Evaluator<'a> {
     /// `context` wins over `defaults`, the context written in the blueprint.
     pub fn new(defaults: &'a [(String, Node)], context: &'a Map<String, Value>, source: Source) -> Self {
-        Self { defaults, context, source, for_policy_binding: false, loops: Vec::new(), depth: 0, steps: 0, bytes: 0 }
+        let (loops, missing) = (Vec::new(), Vec::new());
+        Self { defaults, context, source, for_policy_binding: false, loops, missing, depth: 0, steps: 0, bytes: 0 }
     }
 
     /// Whether `!KeyOf` stands in a policy binding and shall give the key things are bound under.
@@ -76,6 +105,19 @@ impl<'a> Evaluator<'a> {
         self.evaluate(node, resolver).await
     }
 
+    /// The same for a field: references that lead nowhere are noted, see `take_missing`.
+    pub async fn field<R: Resolver>(&mut self, name: &str, node: &'a Node, resolver: &mut R) -> Result<Value> {
+        let before = self.missing.len();
+        let value = self.value(node, resolver).await;
+        self.missing.iter_mut().skip(before).for_each(|missing| name.clone_into(&mut missing.field));
+        value
+    }
+
+    /// The references since the last call that lead nowhere. What a condition asks for is none.
+    pub fn take_missing(&mut self) -> Vec<Missing> {
+        std::mem::take(&mut self.missing)
+    }
+
     /// The text of a node: what is written, or what a tag gives.
     pub async fn text<R: Resolver>(&mut self, node: &'a Node, what: &str, resolver: &mut R) -> Result<String> {
         self.loops.clear();
@@ -85,7 +127,21 @@ impl<'a> Evaluator<'a> {
 
     /// Whether a node's value counts as true.
     pub async fn is_true<R: Resolver>(&mut self, node: &'a Node, resolver: &mut R) -> Result<bool> {
-        Ok(truth(&self.value(node, resolver).await?))
+        self.loops.clear();
+        self.depth = 0;
+        self.holds(node, resolver).await
+    }
+
+    /// A condition may ask for what is not there.
+    async fn holds<R: Resolver>(&mut self, node: &'a Node, resolver: &mut R) -> Result<bool> {
+        let before = self.missing.len();
+        let value = self.evaluate(node, resolver).await?;
+        self.missing.truncate(before);
+        Ok(truth(&value))
+    }
+
+    fn miss(&mut self, line: usize, wanted: Wanted) {
+        self.missing.push(Missing { line, field: String::new(), wanted });
     }
 
     fn charge(&mut self, steps: usize, bytes: usize, line: usize) -> Result<()> {
@@ -163,16 +219,28 @@ impl<'a> Evaluator<'a> {
 
     async fn tag<R: Resolver>(&mut self, tag: &'a Tag, line: usize, resolver: &mut R) -> Result<Value> {
         match tag {
-            Tag::KeyOf(id) => resolver.key_of(id, self.for_policy_binding)?.ok_or_else(|| {
-                BlueprintError::at(line, format!("!KeyOf {id}: no entry before this one was applied under this id"))
-            }),
+            Tag::KeyOf(id) => match resolver.key_of(id, self.for_policy_binding)? {
+                Some(key) => Ok(key),
+                None => {
+                    self.miss(line, Wanted::Id(id.clone()));
+                    Err(BlueprintError::at(line, format!("!KeyOf {id}: no entry was applied under this id")))
+                }
+            },
             Tag::Find(query) => {
                 let (model, fields) = Box::pin(self.query(query, resolver)).await?;
-                Ok(resolver.find(&model, fields).await?.unwrap_or(Value::Null))
+                let found = resolver.find(&model, fields.clone()).await?;
+                if found.is_none() {
+                    self.miss(line, Wanted::Object { model, fields, is_key: true });
+                }
+                Ok(found.unwrap_or(Value::Null))
             }
             Tag::FindObject(query) => {
                 let (model, fields) = Box::pin(self.query(query, resolver)).await?;
-                let found = resolver.find_object(&model, fields).await?.unwrap_or(Value::Null);
+                let found = resolver.find_object(&model, fields.clone()).await?;
+                if found.is_none() {
+                    self.miss(line, Wanted::Object { model, fields, is_key: false });
+                }
+                let found = found.unwrap_or(Value::Null);
                 self.charge_value(&found, line)?;
                 Ok(found)
             }
@@ -188,14 +256,16 @@ impl<'a> Evaluator<'a> {
                 Ok(Value::String(text))
             }
             Tag::If { condition, branches } => {
-                let holds = truth(&self.evaluate(condition, resolver).await?);
+                let holds = Box::pin(self.holds(condition, resolver)).await?;
                 match branches {
                     None => Ok(Value::Bool(holds)),
                     Some((then, otherwise)) => self.evaluate(if holds { then } else { otherwise }, resolver).await,
                 }
             }
             Tag::Condition { mode, values } => {
+                let before = self.missing.len();
                 let values = Box::pin(self.list(values, line, resolver)).await?;
+                self.missing.truncate(before);
                 let true_count = values.iter().filter(|value| truth(value)).count();
                 Ok(Value::Bool(mode.holds(true_count, values.len())))
             }

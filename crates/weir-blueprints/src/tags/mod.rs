@@ -6,7 +6,7 @@ mod percent;
 #[cfg(test)]
 mod tests;
 
-pub use evaluate::{Evaluator, Resolver, Source};
+pub use evaluate::{Evaluator, Missing, Resolver, Source, Wanted};
 pub use percent::{format_percent, python_str};
 
 use crate::error::BlueprintError;

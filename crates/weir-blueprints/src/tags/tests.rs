@@ -155,12 +155,12 @@ fn find_gives_the_key_and_find_object_the_object() {
 }
 
 #[test]
-fn key_of_gives_keys_of_earlier_entries_only() {
+fn key_of_gives_keys_of_entries_that_were_applied() {
     let text = "entries:\n- {model: a.b, id: one}\n- {model: a.b, attrs: {ref: !KeyOf one}}\n\
                 - {model: authentik_policies.PolicyBinding, identifiers: {target: !KeyOf one}}\n\
                 - {model: a.b, conditions: [false], id: two}\n- {model: a.b, attrs: {ref: !KeyOf two}}";
     let error = block_on(resolve_all(text, json!({}), Source::Disk)).unwrap_err().to_string();
-    assert_eq!(error, "line 6: !KeyOf two: no entry before this one was applied under this id");
+    assert_eq!(error, "line 6: !KeyOf two: no entry was applied under this id");
     let text = text.lines().take(5).collect::<Vec<_>>().join("\n");
     let entries = block_on(resolve_all(&text, json!({}), Source::Disk)).unwrap();
     assert_eq!(entries[1].as_ref().unwrap().attrs["ref"], "pk-of-one");
