@@ -149,7 +149,9 @@ pub(crate) async fn write(
     extra: Vec<(&'static str, Val)>,
 ) -> Result<String, ApiError> {
     let mut columns: Vec<(String, Val)> = Vec::new();
-    for field in kind.fields.iter().filter(|f| !is_link(def, &f.name)) {
+    // The key of a new row is a column of its own below, also where it is a field.
+    let is_column = |field: &&Field| !is_link(def, &field.name) && (old.is_some() || field.name != def.pk);
+    for field in kind.fields.iter().filter(is_column) {
         if !extra.iter().any(|(name, _)| *name == field.name) {
             columns.push((column(&field.name), to_val(field, doc.get(&field.name))));
         }

@@ -363,7 +363,9 @@ impl<'a> Unit<'a> {
                 }
             }
         }
-        let pk = match (old, pk) {
+        // Where the key is a field, whoever makes the object chooses it.
+        let chosen = doc.get(def.pk).and_then(Value::as_str).map(str::to_owned);
+        let pk = match (old, pk.or(chosen)) {
             (None, None) if !def.pk_is_int => Some(self.site.random.uuid().to_string()),
             (_, pk) => pk,
         };
