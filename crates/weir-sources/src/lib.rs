@@ -17,13 +17,14 @@ mod routes;
 mod say;
 pub mod sign_in;
 
+use connections::{GroupConnection, GroupConnectionHooks, UserConnection, UserConnectionHooks};
 use oauth::OAuthSources;
 use std::sync::Arc;
 use weir_core::{Resource, ResourceType};
 use weir_flow::{App, StageKinds, sources::SourceKinds};
 use weir_http::{Route, flow::PageRoute};
 use weir_policy::{expression::Expressions, outbound::Outbound};
-use weir_resource::HookSet;
+use weir_resource::{AnySource, HookSet};
 
 /// The definitions of all kinds.
 pub fn resources() -> Vec<ResourceType> {
@@ -31,10 +32,10 @@ pub fn resources() -> Vec<ResourceType> {
         ResourceType::of::<inbuilt::InbuiltSource>(),
         ResourceType::of::<oauth::OAuthSource>(),
         ResourceType::of::<mapping::OAuthSourcePropertyMapping>(),
-        ResourceType::of::<connections::UserSourceConnection>(),
-        ResourceType::of::<connections::UserOAuthConnection>(),
-        ResourceType::of::<connections::GroupSourceConnection>(),
-        ResourceType::of::<connections::GroupOAuthConnection>(),
+        ResourceType::of::<UserConnection<AnySource>>(),
+        ResourceType::of::<UserConnection<oauth::OAuthSource>>(),
+        ResourceType::of::<GroupConnection<AnySource>>(),
+        ResourceType::of::<GroupConnection<oauth::OAuthSource>>(),
     ]
 }
 
@@ -58,10 +59,10 @@ pub fn hooks(set: &mut HookSet, shared: &Shared) {
         let hooks = Arc::new(mapping::MappingHooks(Arc::clone(expressions)));
         set.add(mapping::OAuthSourcePropertyMapping::MODEL, hooks);
     }
-    set.add(connections::UserSourceConnection::MODEL, Arc::new(connections::UserConnectionHooks));
-    set.add(connections::UserOAuthConnection::MODEL, Arc::new(connections::UserConnectionHooks));
-    set.add(connections::GroupSourceConnection::MODEL, Arc::new(connections::GroupConnectionHooks));
-    set.add(connections::GroupOAuthConnection::MODEL, Arc::new(connections::GroupConnectionHooks));
+    set.add(UserConnection::<AnySource>::MODEL, Arc::new(UserConnectionHooks));
+    set.add(UserConnection::<oauth::OAuthSource>::MODEL, Arc::new(UserConnectionHooks));
+    set.add(GroupConnection::<AnySource>::MODEL, Arc::new(GroupConnectionHooks));
+    set.add(GroupConnection::<oauth::OAuthSource>::MODEL, Arc::new(GroupConnectionHooks));
 }
 
 /// Kinds that a browser can sign in with.

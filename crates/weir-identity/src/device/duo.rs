@@ -1,6 +1,6 @@
 //! Accounts at Duo, which asks their owner by itself.
 
-use super::{ADMIN, DeviceKind, DeviceRow, own};
+use super::{ADMIN, DeviceKind, DeviceRow, own, table};
 use crate::Reader;
 use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
@@ -22,8 +22,7 @@ pub struct DuoDevice {
     pub user: Option<i64>,
 }
 
-const TABLE: TableDef =
-    TableDef { table: DeviceKind::Duo.table(), pk: "id", pk_is_int: true, links: &[], only: "", search_index: "" };
+const TABLE: TableDef = table(DeviceKind::Duo);
 
 impl Resource for DuoDevice {
     const MODEL: &'static str = DeviceKind::Duo.model();
@@ -49,19 +48,12 @@ pub async fn create(
     stage: Uuid,
     duo_user_id: &str,
 ) -> Result<DeviceRow, ApiError> {
-    const KNOWN: &str = "Device with Credential ID already exists.";
+    let known = || ApiError::general("Device with Credential ID already exists.");
     if find_by_account(&mut unit.tx, stage, duo_user_id).await.map_err(store)?.is_some() {
-        return Err(ApiError::general(KNOWN));
+        return Err(known());
     }
-    let device = super::create(unit, DeviceKind::Duo, (user_id, name), Map::new(), Vec::new()).await?;
-    // Apart from the rest, so that a conflict is known to be about this.
-    let sql = "UPDATE identity_device_duo SET stage = $1, duo_user_id = $2 WHERE id = $3";
-    let written = unit.tx.write(sql, &[stage.into(), duo_user_id.into(), device.id().into()]).await;
-    written.map_err(|error| match error {
-        StoreError::Conflict { .. } => ApiError::general(KNOWN),
-        other => store(other),
-    })?;
-    Ok(DeviceRow { stage: Some(stage), detail: duo_user_id.to_owned(), ..device })
+    let once = vec![("stage", stage.into()), ("duo_user_id", duo_user_id.into())];
+    super::create_once(unit, DeviceKind::Duo, (user_id, name), (Map::new(), Vec::new()), once, known).await
 }
 
 /// A question that nobody waits for any more, because the server died, blocks the next one this long.

@@ -1,12 +1,12 @@
 //! Mail addresses that codes are sent to.
 
-use super::{ADMIN, DeviceKind, DeviceRow, own};
+use super::{ADMIN, DeviceKind, DeviceRow, own, table};
 use crate::Reader;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use weir_core::{ApiError, Backing, Map, Operations, Reach, Resource, TableDef, View};
-use weir_resource::{Unit, store, store_at};
+use weir_resource::{Unit, store};
 use weir_store::StoreError;
 
 /// A mail address that codes are sent to.
@@ -25,8 +25,7 @@ pub struct EmailDevice {
     pub user: Option<i64>,
 }
 
-const TABLE: TableDef =
-    TableDef { table: DeviceKind::Email.table(), pk: "id", pk_is_int: true, links: &[], only: "", search_index: "" };
+const TABLE: TableDef = table(DeviceKind::Email);
 
 impl Resource for EmailDevice {
     const MODEL: &'static str = DeviceKind::Email.model();
@@ -52,16 +51,13 @@ pub async fn create(
     stage: Uuid,
     email: &str,
 ) -> Result<DeviceRow, ApiError> {
-    const KNOWN: &str = "Invalid email";
+    let known = || ApiError::field("email", "Invalid email");
     if is_taken(&mut unit.tx, stage, email).await.map_err(store)? {
-        return Err(ApiError::field("email", KNOWN));
+        return Err(known());
     }
     let fields = Map::from_iter([("email".to_owned(), email.into())]);
-    let device = super::create(unit, DeviceKind::Email, (user_id, name), fields, Vec::new()).await?;
-    // Apart from the rest, so that a conflict is known to be about this.
-    let sql = "UPDATE identity_device_email SET stage = $1 WHERE id = $2";
-    unit.tx.write(sql, &[stage.into(), device.id().into()]).await.map_err(store_at("email", KNOWN))?;
-    Ok(DeviceRow { stage: Some(stage), ..device })
+    let once = vec![("stage", stage.into())];
+    super::create_once(unit, DeviceKind::Email, (user_id, name), (fields, Vec::new()), once, known).await
 }
 
 /// Whether a device of the stage has this address.

@@ -1,6 +1,6 @@
 //! Managed browsers that Google vouched for.
 
-use super::{ADMIN, DeviceKind, DeviceRow, own};
+use super::{ADMIN, DeviceKind, DeviceRow, own, table};
 use crate::accounts;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,14 +21,7 @@ pub struct EndpointDevice {
     pub user: Option<i64>,
 }
 
-const TABLE: TableDef = TableDef {
-    table: DeviceKind::Endpoint.table(),
-    pk: "id",
-    pk_is_int: false,
-    links: &[],
-    only: "",
-    search_index: "",
-};
+const TABLE: TableDef = table(DeviceKind::Endpoint);
 
 impl Resource for EndpointDevice {
     const MODEL: &'static str = DeviceKind::Endpoint.model();

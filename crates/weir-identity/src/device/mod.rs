@@ -37,9 +37,9 @@ pub use webauthn::WebAuthnDevice;
 
 use hooks::DeviceHooks;
 use std::sync::Arc;
-use weir_core::{ApiError, Map, Operations, Reach, ResourceType, View};
+use weir_core::{ApiError, Map, Operations, Reach, ResourceType, TableDef, View};
 use weir_resource::{HookSet, Unit, store};
-use weir_store::Val;
+use weir_store::{StoreError, Val};
 
 /// Operations on the devices of all users, for administrators.
 const ADMIN: Operations = Operations { create: true, update: true, destroy: true, used_by: false };
@@ -52,6 +52,12 @@ const fn own(path: &'static str, can_change: bool) -> View {
         operations: Operations { create: false, update: can_change, destroy: can_change, used_by: true },
         only: "confirmed = TRUE",
     }
+}
+
+/// Where a kind is kept. Endpoints are known by UUIDs, all others by numbers.
+const fn table(kind: DeviceKind) -> TableDef {
+    let pk_is_int = !matches!(kind, DeviceKind::Endpoint);
+    TableDef { table: kind.table(), pk: "id", pk_is_int, links: &[], only: "", search_index: "" }
 }
 
 /// The definitions of all kinds.
@@ -91,5 +97,29 @@ async fn create(
     columns.push(("confirmed", true.into()));
     let made = unit.make(definition, fields, columns).await?;
     let row = find(&mut unit.tx, kind, &made.pk).await.map_err(store)?;
+    Ok(row.ok_or_else(|| anyhow::anyhow!("a device is gone as soon as it was made"))?)
+}
+
+/// The same, of something that can be set up once only, such as a number that a stage knows: `once` are its columns,
+/// `known` is said when another request was first.
+async fn create_once(
+    unit: &mut Unit<'_>,
+    kind: DeviceKind,
+    owner: (i64, &str),
+    (fields, columns): (Map, Vec<(&'static str, Val)>),
+    once: Vec<(&'static str, Val)>,
+    known: impl FnOnce() -> ApiError,
+) -> Result<DeviceRow, ApiError> {
+    let device = create(unit, kind, owner, fields, columns).await?;
+    // Apart from the rest, so that a conflict is known to be about this.
+    let sets: Vec<String> = once.iter().enumerate().map(|(i, (column, _))| format!("{column} = ${}", i + 2)).collect();
+    let sql = format!("UPDATE {} SET {} WHERE id = $1", kind.table(), sets.join(", "));
+    let mut vals = vec![Val::from(device.id())];
+    vals.extend(once.into_iter().map(|(_, val)| val));
+    unit.tx.write(&sql, &vals).await.map_err(|error| match error {
+        StoreError::Conflict { .. } => known(),
+        other => store(other),
+    })?;
+    let row = find(&mut unit.tx, kind, &device.pk).await.map_err(store)?;
     Ok(row.ok_or_else(|| anyhow::anyhow!("a device is gone as soon as it was made"))?)
 }

@@ -1,12 +1,12 @@
 //! Telephone numbers that codes are sent to.
 
-use super::{ADMIN, DeviceKind, DeviceRow, own};
+use super::{ADMIN, DeviceKind, DeviceRow, own, table};
 use crate::{Reader, digest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use weir_core::{ApiError, Backing, Map, Operations, Reach, Resource, TableDef, View};
-use weir_resource::{Unit, store, store_at};
+use weir_resource::{Unit, store};
 use weir_store::StoreError;
 
 /// A telephone number that codes are sent to.
@@ -25,8 +25,7 @@ pub struct SmsDevice {
     pub user: Option<i64>,
 }
 
-const TABLE: TableDef =
-    TableDef { table: DeviceKind::Sms.table(), pk: "id", pk_is_int: true, links: &[], only: "", search_index: "" };
+const TABLE: TableDef = table(DeviceKind::Sms);
 
 impl Resource for SmsDevice {
     const MODEL: &'static str = DeviceKind::Sms.model();
@@ -60,16 +59,13 @@ pub async fn create(
     stage: Uuid,
     number: &str,
 ) -> Result<DeviceRow, ApiError> {
-    const KNOWN: &str = "Invalid phone number";
+    let known = || ApiError::field("phone_number", "Invalid phone number");
     if is_taken(&mut unit.tx, stage, number).await.map_err(store)? {
-        return Err(ApiError::field("phone_number", KNOWN));
+        return Err(known());
     }
     let fields = Map::from_iter([("phone_number".to_owned(), number.into())]);
-    let device = super::create(unit, DeviceKind::Sms, (user_id, name), fields, Vec::new()).await?;
-    // Apart from the rest, so that a conflict is known to be about this.
-    let sql = "UPDATE identity_device_sms SET stage = $1 WHERE id = $2";
-    unit.tx.write(sql, &[stage.into(), device.id().into()]).await.map_err(store_at("phone_number", KNOWN))?;
-    Ok(DeviceRow { stage: Some(stage), ..device })
+    let once = vec![("stage", stage.into())];
+    super::create_once(unit, DeviceKind::Sms, (user_id, name), (fields, Vec::new()), once, known).await
 }
 
 /// Whether a device of the stage has this number, or its hash.

@@ -1,6 +1,6 @@
 //! Codes on paper: each opens once.
 
-use super::{ADMIN, DeviceKind, DeviceRow, own};
+use super::{ADMIN, DeviceKind, DeviceRow, own, table};
 use crate::{Reader, reader::marks};
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -25,8 +25,7 @@ pub struct StaticDevice {
     pub user: Option<i64>,
 }
 
-const TABLE: TableDef =
-    TableDef { table: DeviceKind::Static.table(), pk: "id", pk_is_int: true, links: &[], only: "", search_index: "" };
+const TABLE: TableDef = table(DeviceKind::Static);
 
 impl Resource for StaticDevice {
     const MODEL: &'static str = DeviceKind::Static.model();

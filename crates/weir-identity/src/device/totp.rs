@@ -1,6 +1,6 @@
 //! Authenticator apps: time-based codes (RFC 6238).
 
-use super::{ADMIN, DeviceKind, DeviceRow, own};
+use super::{ADMIN, DeviceKind, DeviceRow, own, table};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,8 +21,7 @@ pub struct TotpDevice {
     pub user: Option<i64>,
 }
 
-const TABLE: TableDef =
-    TableDef { table: DeviceKind::Totp.table(), pk: "id", pk_is_int: true, links: &[], only: "", search_index: "" };
+const TABLE: TableDef = table(DeviceKind::Totp);
 
 impl Resource for TotpDevice {
     const MODEL: &'static str = DeviceKind::Totp.model();

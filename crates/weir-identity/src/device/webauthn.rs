@@ -1,6 +1,6 @@
 //! Security keys and passkeys.
 
-use super::{ADMIN, DeviceKind, DeviceRow, own};
+use super::{ADMIN, DeviceKind, DeviceRow, own, table};
 use crate::{Reader, reader::marks};
 use async_trait::async_trait;
 use chrono::SecondsFormat;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use weir_core::{ApiError, Backing, Map, Operations, Reach, Resource, TableDef, View};
-use weir_resource::{Hooks, Presenting, Stored, Unit, store, store_at};
+use weir_resource::{Hooks, Presenting, Stored, Unit, store};
 use weir_store::{Row, StoreError, Tx, Val};
 
 /// A security key or passkey.
@@ -28,8 +28,7 @@ pub struct WebAuthnDevice {
     pub user: Option<i64>,
 }
 
-const TABLE: TableDef =
-    TableDef { table: DeviceKind::WebAuthn.table(), pk: "id", pk_is_int: true, links: &[], only: "", search_index: "" };
+const TABLE: TableDef = table(DeviceKind::WebAuthn);
 
 impl Resource for WebAuthnDevice {
     const MODEL: &'static str = DeviceKind::WebAuthn.model();
@@ -106,10 +105,10 @@ pub async fn create(unit: &mut Unit<'_>, new: NewCredential) -> Result<DeviceRow
 }
 
 async fn insert(unit: &mut Unit<'_>, new: NewCredential) -> Result<DeviceRow, ApiError> {
-    const KNOWN: &str = "Credential ID already exists.";
+    let known = || ApiError::field("response", "Credential ID already exists.");
     let sql = "SELECT id FROM identity_device_webauthn WHERE credential_id = $1";
     if unit.tx.read_one(sql, &[(&new.credential_id).into()]).await.map_err(store)?.is_some() {
-        return Err(ApiError::field("response", KNOWN));
+        return Err(known());
     }
     let fields = Map::from_iter([("aaguid".to_owned(), new.aaguid.into())]);
     let columns = vec![
@@ -119,12 +118,12 @@ async fn insert(unit: &mut Unit<'_>, new: NewCredential) -> Result<DeviceRow, Ap
         ("backed_up", new.backed_up.into()),
         ("attestation", new.attestation.into()),
     ];
-    let device = super::create(unit, DeviceKind::WebAuthn, (new.user_id, &new.name), fields, columns).await?;
-    // Apart from the rest, so that a conflict is known to be about this.
-    let sql = "UPDATE identity_device_webauthn SET credential_id = $1, rp_id = $2, device_type = $3 WHERE id = $4";
-    let vals = [new.credential_id.into(), new.rp_id.into(), new.device_type.into(), device.id().into()];
-    unit.tx.write(sql, &vals).await.map_err(store_at("response", KNOWN))?;
-    Ok(device)
+    let once = vec![
+        ("credential_id", new.credential_id.into()),
+        ("rp_id", new.rp_id.into()),
+        ("device_type", new.device_type.into()),
+    ];
+    super::create_once(unit, DeviceKind::WebAuthn, (new.user_id, &new.name), (fields, columns), once, known).await
 }
 
 /// A credential by its id, whoever's it is; unconfirmed ones are not found.

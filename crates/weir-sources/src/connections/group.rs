@@ -1,20 +1,20 @@
 //! Connections of groups: definitions and rules. Which group it is can never be written: sign-ins find or make it.
 
-use super::{OAUTH, add_sources, slug_condition};
-use crate::oauth::OAuthSource;
+use super::{Connects, OAUTH, OfSource, add_sources, kind::table, slug_condition, stamp};
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use weir_core::{ApiError, Backing, Map, Operations, Ref, Resource, TableDef};
 use weir_identity::{Grants, Group, permission};
-use weir_resource::{AnySource, Condition, Hooks, Presenting, Site, Stored, Unit, store};
+use weir_resource::{Condition, Hooks, Presenting, Site, Stored, Unit, store};
 use weir_store::Val;
 
-/// A group connected with a group of any source.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct GroupSourceConnection {
+/// A group connected with a group of a source.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(bound = "")]
+#[schemars(bound = "S: Connects")]
+pub struct GroupConnection<S: Connects> {
     /// The group.
     #[serde(default)]
     #[schemars(
@@ -22,82 +22,34 @@ pub struct GroupSourceConnection {
         extend("x-ref" = "authentik_core.group", "x-on-delete" = "cascade", "readOnly" = true)
     )]
     pub group: Option<Ref<Group>>,
-    /// The source.
-    pub source: Ref<AnySource>,
-    /// What tells the group from all others at the source.
-    #[schemars(length(min = 1))]
-    pub identifier: String,
-    /// When the connection was made.
-    #[serde(default)]
-    #[schemars(extend("readOnly" = true))]
-    pub created: Option<DateTime<Utc>>,
-    /// When it was last written.
-    #[serde(default)]
-    #[schemars(extend("readOnly" = true))]
-    pub last_updated: Option<DateTime<Utc>>,
+    /// What every connection has.
+    #[serde(flatten)]
+    pub of_source: OfSource<S>,
 }
 
-/// A group connected with a group of an OAuth source.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct GroupOAuthConnection {
-    /// The group.
-    #[serde(default)]
-    #[schemars(
-        with = "uuid::Uuid",
-        extend("x-ref" = "authentik_core.group", "x-on-delete" = "cascade", "readOnly" = true)
-    )]
-    pub group: Option<Ref<Group>>,
-    /// The source.
-    pub source: Ref<OAuthSource>,
-    /// What tells the group from all others at the source.
-    #[schemars(length(min = 1))]
-    pub identifier: String,
-    /// When the connection was made.
-    #[serde(default)]
-    #[schemars(extend("readOnly" = true))]
-    pub created: Option<DateTime<Utc>>,
-    /// When it was last written.
-    #[serde(default)]
-    #[schemars(extend("readOnly" = true))]
-    pub last_updated: Option<DateTime<Utc>>,
+impl<S: Connects> GroupConnection<S> {
+    const TABLE: TableDef = table("source_group_connection", S::ONLY);
 }
 
-const ALL: TableDef =
-    TableDef { table: "source_group_connection", pk: "id", pk_is_int: true, links: &[], only: "", search_index: "" };
-const OF_OAUTH: TableDef = TableDef { only: "kind = 'oauth'", ..ALL };
-
-impl Resource for GroupSourceConnection {
-    const MODEL: &'static str = "authentik_core.groupsourceconnection";
-    const PATH: &'static str = "sources/group_connections/all";
-    const SCHEMA: &'static str = "GroupSourceConnection";
-    const VERBOSE: &'static str = "Group Source Connection";
+impl<S: Connects> Resource for GroupConnection<S> {
+    const MODEL: &'static str = S::GROUPS.model;
+    const PATH: &'static str = S::GROUPS.path;
+    const SCHEMA: &'static str = S::GROUPS.schema;
+    const VERBOSE: &'static str = S::GROUPS.verbose;
     const PARAM: &'static str = "id";
     const SEARCH: &'static [&'static str] = &["identifier"];
     const ORDER: &'static str = "source,identifier";
     const UNIQUE: &'static [&'static [&'static str]] = &[&["source", "identifier"]];
-    const BACKING: Backing = Backing::Table(&ALL);
-    const OPERATIONS: Operations = Operations { create: false, update: true, destroy: true, used_by: true };
+    const BACKING: Backing = Backing::Table(&Self::TABLE);
+    const OPERATIONS: Operations = S::OPERATIONS;
 }
 
-impl Resource for GroupOAuthConnection {
-    const MODEL: &'static str = "authentik_sources_oauth.groupoauthsourceconnection";
-    const PATH: &'static str = "sources/group_connections/oauth";
-    const SCHEMA: &'static str = "GroupOAuthSourceConnection";
-    const VERBOSE: &'static str = "Group OAuth Source Connection";
-    const PARAM: &'static str = "id";
-    const SEARCH: &'static [&'static str] = &["identifier"];
-    const ORDER: &'static str = "source,identifier";
-    const UNIQUE: &'static [&'static [&'static str]] = &[&["source", "identifier"]];
-    const BACKING: Backing = Backing::Table(&OF_OAUTH);
-}
-
-/// See [`GroupSourceConnection`].
+/// Rules of [`GroupConnection`].
 pub struct GroupConnectionHooks;
 
 #[async_trait]
 impl Hooks for GroupConnectionHooks {
     async fn prepare(&self, unit: &mut Unit<'_>, old: Option<&Stored>, new: &mut Map) -> Result<(), ApiError> {
-        let now = unit.site.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
         let named = new.get("identifier").and_then(Value::as_str).unwrap_or_default().to_owned();
         let group = match (old, new.get("group").and_then(Value::as_str)) {
             (Some(old), _) => old.text("group").to_owned(),
@@ -117,10 +69,7 @@ impl Hooks for GroupConnectionHooks {
             permission::check_groups(&mut unit.tx, &grants, "identifier", std::slice::from_ref(&group)).await?;
         }
         new.insert("group".to_owned(), group.into());
-        if old.is_none() {
-            new.insert("created".to_owned(), now.clone().into());
-        }
-        new.insert("last_updated".to_owned(), now.into());
+        stamp(unit, old, new);
         Ok(())
     }
 

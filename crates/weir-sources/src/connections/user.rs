@@ -1,102 +1,52 @@
 //! Connections of users: definitions and rules. Whose connection it is can never be written: it is the maker's own, and
 //! stays with them.
 
-use super::{OAUTH, add_sources, slug_condition};
-use crate::oauth::OAuthSource;
+use super::{Connects, OAUTH, OfSource, add_sources, kind::table, slug_condition, stamp};
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use weir_core::{ApiError, Backing, Map, Operations, Ref, Resource, Secret, TableDef};
+use weir_core::{ApiError, Backing, Map, Operations, Ref, Resource, TableDef};
 use weir_identity::{Grants, User, accounts, permission};
-use weir_resource::{AnySource, Condition, Hooks, Presenting, Site, Stored, Unit, store};
+use weir_resource::{Condition, Hooks, Presenting, Site, Stored, Unit, store};
 use weir_store::Val;
 
-/// A user connected with somebody at any source.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct UserSourceConnection {
+/// A user connected with somebody at a source.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(bound = "")]
+#[schemars(bound = "S: Connects")]
+pub struct UserConnection<S: Connects> {
     /// The user.
     #[serde(default)]
     #[schemars(with = "i64", extend("x-ref" = "authentik_core.user", "x-on-delete" = "cascade", "readOnly" = true))]
     pub user: Option<Ref<User>>,
-    /// The source.
-    pub source: Ref<AnySource>,
-    /// What tells the person from all others at the source.
-    #[schemars(length(min = 1))]
-    pub identifier: String,
-    /// When the connection was made.
-    #[serde(default)]
-    #[schemars(extend("readOnly" = true))]
-    pub created: Option<DateTime<Utc>>,
-    /// When it was last written.
-    #[serde(default)]
-    #[schemars(extend("readOnly" = true))]
-    pub last_updated: Option<DateTime<Utc>>,
+    /// What every connection has.
+    #[serde(flatten)]
+    pub of_source: OfSource<S>,
+    /// What this kind of sources keeps besides.
+    #[serde(flatten)]
+    pub kept: S::Kept,
 }
 
-/// A user connected with somebody at an OAuth source.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct UserOAuthConnection {
-    /// The user.
-    #[serde(default)]
-    #[schemars(with = "i64", extend("x-ref" = "authentik_core.user", "x-on-delete" = "cascade", "readOnly" = true))]
-    pub user: Option<Ref<User>>,
-    /// The source.
-    pub source: Ref<OAuthSource>,
-    /// What tells the person from all others at the source.
-    #[schemars(length(min = 1))]
-    pub identifier: String,
-    /// When the connection was made.
-    #[serde(default)]
-    #[schemars(extend("readOnly" = true))]
-    pub created: Option<DateTime<Utc>>,
-    /// When it was last written.
-    #[serde(default)]
-    #[schemars(extend("readOnly" = true))]
-    pub last_updated: Option<DateTime<Utc>>,
-    /// What the provider gave to act in the person's name.
-    #[serde(default)]
-    pub access_token: Option<Secret>,
-    /// When that ends.
-    #[serde(default)]
-    // May be left out but not be null.
-    #[schemars(with = "DateTime<Utc>")]
-    pub expires: Option<DateTime<Utc>>,
+impl<S: Connects> UserConnection<S> {
+    const TABLE: TableDef = table("source_user_connection", S::ONLY);
 }
 
-const ALL: TableDef =
-    TableDef { table: "source_user_connection", pk: "id", pk_is_int: true, links: &[], only: "", search_index: "" };
-const OF_OAUTH: TableDef = TableDef { only: "kind = 'oauth'", ..ALL };
-
-impl Resource for UserSourceConnection {
-    const MODEL: &'static str = "authentik_core.usersourceconnection";
-    const PATH: &'static str = "sources/user_connections/all";
-    const SCHEMA: &'static str = "UserSourceConnection";
-    const VERBOSE: &'static str = "User Source Connection";
-    const PARAM: &'static str = "id";
-    const SEARCH: &'static [&'static str] = &["identifier"];
-    const ORDER: &'static str = "source,identifier";
-    const UNIQUE: &'static [&'static [&'static str]] = &[&["source", "identifier"]];
-    const OWNER: Option<&'static str> = Some("user");
-    const BACKING: Backing = Backing::Table(&ALL);
-    const OPERATIONS: Operations = Operations { create: false, update: true, destroy: true, used_by: true };
-}
-
-impl Resource for UserOAuthConnection {
-    const MODEL: &'static str = "authentik_sources_oauth.useroauthsourceconnection";
-    const PATH: &'static str = "sources/user_connections/oauth";
-    const SCHEMA: &'static str = "UserOAuthSourceConnection";
-    const VERBOSE: &'static str = "User OAuth Source Connection";
+impl<S: Connects> Resource for UserConnection<S> {
+    const MODEL: &'static str = S::USERS.model;
+    const PATH: &'static str = S::USERS.path;
+    const SCHEMA: &'static str = S::USERS.schema;
+    const VERBOSE: &'static str = S::USERS.verbose;
     const PARAM: &'static str = "id";
     const SEARCH: &'static [&'static str] = &["identifier"];
     const ORDER: &'static str = "source,identifier";
     const UNIQUE: &'static [&'static [&'static str]] = &[&["source", "identifier"], &["source", "user"]];
     const OWNER: Option<&'static str> = Some("user");
-    const BACKING: Backing = Backing::Table(&OF_OAUTH);
+    const BACKING: Backing = Backing::Table(&Self::TABLE);
+    const OPERATIONS: Operations = S::OPERATIONS;
 }
 
-/// See [`UserSourceConnection`].
+/// Rules of [`UserConnection`].
 pub struct UserConnectionHooks;
 
 /// Refuses whoever would give somebody at a source the rights of a user who has more than they have themselves.
@@ -133,7 +83,6 @@ async fn make_room(unit: &mut Unit<'_>, owner: i64, new: &mut Map) -> Result<(),
 #[async_trait]
 impl Hooks for UserConnectionHooks {
     async fn prepare(&self, unit: &mut Unit<'_>, old: Option<&Stored>, new: &mut Map) -> Result<(), ApiError> {
-        let now = unit.site.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
         let owner = match old {
             Some(old) => old.doc.get("user").and_then(Value::as_i64),
             // A new connection is the maker's own; imports name the user.
@@ -149,9 +98,8 @@ impl Hooks for UserConnectionHooks {
         new.insert("user".to_owned(), owner.into());
         if old.is_none() {
             make_room(unit, owner, new).await?;
-            new.insert("created".to_owned(), now.clone().into());
         }
-        new.insert("last_updated".to_owned(), now.into());
+        stamp(unit, old, new);
         Ok(())
     }
 
