@@ -133,5 +133,5 @@ fn rsa(map: &Cbor<'_>) -> Option<Vec<u8>> {
     let (modulus, exponent) = (map.at(-1)?.bytes()?, map.at(-2)?.bytes()?);
     // 2048 to 8192 bits, without zeros in front.
     let fits = (256..=1024).contains(&modulus.len()) && modulus.first()? & 0x80 != 0 && exponent.len() <= 4;
-    fits.then(|| der::rsa_public_key(modulus, exponent))
+    fits.then(|| der::rsa_public_key(modulus, exponent))?
 }

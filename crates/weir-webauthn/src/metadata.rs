@@ -1,7 +1,8 @@
 //! Lists of authenticator models: the FIDO Alliance's metadata file (Metadata Service 3.1, a signed JWT), and the plain
 //! JSON list that is passed around for passkey providers.
 
-use crate::{Algorithm, certificate, encoding, limits};
+use crate::{certificate, encoding, limits};
+use aws_lc_rs::signature::{self, VerificationAlgorithm};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use chrono::{DateTime, NaiveDate, Utc};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
@@ -145,21 +146,16 @@ pub fn read_signed(text: &str, roots: &[Vec<u8>], now: DateTime<Utc>) -> Result<
     Ok(MetadataFile { number: payload.no, next_update: payload.next_update, models })
 }
 
-fn check_signature(name: &str, chain: &[Vec<u8>], message: &[u8], signature: &[u8]) -> Result<(), MetadataError> {
+fn check_signature(name: &str, chain: &[Vec<u8>], message: &[u8], given: &[u8]) -> Result<(), MetadataError> {
     let bad = || MetadataError::Untrusted("its signature does not match");
     let leaf = certificate::parse(chain.first().map_or(&[], Vec::as_slice)).map_err(|_| bad())?;
-    let der;
-    let (algorithm, signature) = match name {
-        "RS256" => (Algorithm::Rs256, signature),
-        // JOSE puts the two numbers one after the other; X.509 and WebAuthn write them as ASN.1.
-        "ES256" if signature.len() == 64 => {
-            let (r, s) = signature.split_at(32);
-            der = crate::der::pair(r, s);
-            (Algorithm::Es256, der.as_slice())
-        }
+    // JOSE puts the two numbers of ES256 one after the other; X.509 and WebAuthn write them as ASN.1.
+    let algorithm: &dyn VerificationAlgorithm = match name {
+        "RS256" => &signature::RSA_PKCS1_2048_8192_SHA256,
+        "ES256" => &signature::ECDSA_P256_SHA256_FIXED,
         _ => return Err(MetadataError::Untrusted("its algorithm is neither RS256 nor ES256")),
     };
-    certificate::check_signature(&leaf, algorithm, message, signature).map_err(|_| bad())
+    algorithm.verify_sig(certificate::raw_key(&leaf), message, given).map_err(|_| bad())
 }
 
 fn model(entry: Entry) -> Option<Model> {

@@ -141,7 +141,7 @@ impl PublicArea {
                 let exponent = reader.take(4)?;
                 // 0 stands for 65537.
                 let exponent: &[u8] = if exponent == [0; 4] { &[1, 0, 1] } else { exponent };
-                der::rsa_public_key(reader.sized()?, exponent)
+                der::rsa_public_key(reader.sized()?, exponent)?
             }
             ALG_ECC => {
                 let curve = reader.u16()?;

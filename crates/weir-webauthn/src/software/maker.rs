@@ -76,7 +76,7 @@ impl Maker {
         name.push(DnType::OrganizationName, "Maker of Software");
         name.push(DnType::OrganizationalUnitName, "Authenticator Attestation");
         name.push(DnType::CommonName, "Software authenticator");
-        let value = crate::der::write(4, aaguid.as_bytes());
+        let value = super::der::write(4, aaguid.as_bytes());
         let extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 45724, 1, 1, 4], value);
         params.custom_extensions.push(extension);
         params

@@ -7,6 +7,7 @@
     reason = "a test whose authenticator does not work has failed"
 )]
 
+pub(crate) mod der;
 mod keys;
 mod maker;
 

@@ -1,8 +1,7 @@
 use super::{ORIGIN, creation, now, registered};
 use crate::{
     Algorithm, Refusal, Registered, Requirement, Trust,
-    der::write,
-    software::{Authenticator, Maker, Parts, SigningKey, Vouching, Wrong, cbor, certificates, packed},
+    software::{Authenticator, Maker, Parts, SigningKey, Vouching, Wrong, cbor, certificates, der::write, packed},
 };
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
