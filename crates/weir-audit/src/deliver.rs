@@ -1,6 +1,11 @@
 //! Carries one notification to one person.
 
-use crate::{NotificationTransport, Severity, TransportMode, dispatch, event::SealedEvent, webhook};
+use crate::{
+    NotificationTransport, Severity, TransportMode, dispatch,
+    event::SealedEvent,
+    gate::{Away, Gates},
+    webhook,
+};
 use anyhow::{Result, bail};
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -12,7 +17,7 @@ use weir_flow::App;
 use weir_identity::{Account, Brand, accounts};
 use weir_mail::{Draft, Letterhead, Mailbox, Message, locale_of, outbox};
 use weir_resource::{Actor, Snapshot, Unit};
-use weir_store::jobs::{JobCx, JobHandler, LogLevel};
+use weir_store::jobs::{self, JobCx, JobHandler, LogLevel};
 
 /// What is carried.
 pub(crate) struct Parcel<'a> {
@@ -37,28 +42,42 @@ impl Parcel<'_> {
 }
 
 /// Handler of [`DELIVER`](crate::DELIVER).
-pub struct Deliver(pub Arc<App>);
+pub struct Deliver {
+    engine: Arc<App>,
+    gates: Gates,
+}
+
+impl Deliver {
+    /// The handler of a node.
+    pub fn new(engine: &Arc<App>) -> Self {
+        Self { engine: Arc::clone(engine), gates: Gates::default() }
+    }
+}
 
 #[async_trait]
 impl JobHandler for Deliver {
     async fn run(&self, cx: &JobCx) -> Result<()> {
-        let (level, said) = carry(&self.0, cx.args()).await?;
+        let (level, said) = carry(&self.engine, &self.gates, cx.args()).await?;
         cx.log(level, said, Value::Null);
         Ok(())
+    }
+
+    fn waits_for_others(&self) -> bool {
+        true
     }
 }
 
 /// Carries what the arguments name: what there is to say about it.
-pub(crate) async fn carry(engine: &App, args: &Value) -> Result<(LogLevel, String)> {
+pub(crate) async fn carry(engine: &App, gates: &Gates, args: &Value) -> Result<(LogLevel, String)> {
     let text = |name: &str| args.get(name).and_then(Value::as_str).unwrap_or_default();
     let user = args.get("user").and_then(Value::as_i64).unwrap_or_default();
-    let (Ok(transport), false) = (Uuid::parse_str(text("transport")), user == 0) else {
+    let (Ok(transport_id), false) = (Uuid::parse_str(text("transport")), user == 0) else {
         bail!("No notification was named.")
     };
     let site = &engine.site;
     let snapshot = site.snapshot();
     let gone = |what: &str| Ok((LogLevel::Warning, format!("Given up: {what} is gone.")));
-    let Some(transport) = snapshot.get::<NotificationTransport>(transport) else { return gone("the transport") };
+    let Some(transport) = snapshot.get::<NotificationTransport>(transport_id) else { return gone("the transport") };
     let Some(event) = SealedEvent::find(&site.db, text("event")).await? else { return gone("the event") };
     let Some(user) = accounts::find(&site.db, user).await? else { return gone("the user") };
     let severity = serde_json::from_value(text("severity").into()).unwrap_or_default();
@@ -78,7 +97,15 @@ pub(crate) async fn carry(engine: &App, args: &Value) -> Result<(LogLevel, Strin
             None => Ok((LogLevel::Info, "The user has no address.".to_owned())),
         },
         TransportMode::Webhook | TransportMode::WebhookSlack => {
-            Ok((LogLevel::Debug, webhook::send(engine, &snapshot, &parcel).await?))
+            let until = args.get("until").and_then(Value::as_i64);
+            if until.is_some_and(|until| until <= site.clock.now().timestamp_micros()) {
+                return Ok((LogLevel::Error, "Given up: the receiver was away for too long.".to_owned()));
+            }
+            let receiver = (transport_id, transport.webhook_url.clone());
+            let pass = gates.enter(receiver, site.clock.now()).map_err(|until| jobs::PutOff { until })?;
+            let sent = webhook::send(engine, &snapshot, &parcel).await;
+            pass.ended(sent.as_ref().is_err_and(anyhow::Error::is::<Away>), site.clock.now());
+            Ok((LogLevel::Debug, sent?))
         }
     }
 }

@@ -22,6 +22,10 @@ use weir_store::{
     jobs::{self, JobCx, JobHandler, LogLevel, NewJob},
 };
 
+/// How long a receiver may be away before a notification is given up.
+const GIVEN_UP: chrono::TimeDelta = chrono::TimeDelta::days(1);
+/// Notifications that are written at once, unless one event has more.
+const LOT: usize = 1000;
 /// Members of a group that one rule tells.
 const MOST: i64 = 10_000;
 
@@ -71,7 +75,7 @@ struct Told {
     user: i64,
     transport: Uuid,
     severity: Severity,
-    body: String,
+    body: Arc<str>,
 }
 
 #[async_trait]
@@ -86,39 +90,74 @@ impl JobHandler for Dispatch {
     }
 }
 
-/// Asks the rules about the stretch that begins here; the number of notifications. A stretch is worked off once.
+/// Asks the rules about the stretch that begins here; the number of notifications. An event is worked off once, however
+/// often this runs and on however many nodes.
 pub(crate) async fn ask(engine: &App, first: i64) -> Result<usize> {
     let site = &engine.site;
-    let sql = "SELECT last_seq FROM event_batch WHERE first_seq = $1";
+    let sql = "SELECT last_seq, next_seq FROM event_batch WHERE first_seq = $1";
     let Some(row) = site.db.read_one(sql, &[first.into()]).await? else { return Ok(0) };
+    let (last, mut next) = (row.int("last_seq")?, row.opt_int("next_seq")?.unwrap_or(first));
     let snapshot = site.snapshot();
     let rules = rules(&snapshot);
-    let events = SealedEvent::between(&site.db, first, row.int("last_seq")?).await?;
+    let mut events = SealedEvent::between(&site.db, next, last).await?.into_iter();
     let mut work = Work { engine, snapshot: &snapshot, users: BTreeMap::new(), groups: BTreeMap::new() };
-    let (mut told, mut written) = (Vec::new(), Vec::new());
-    for event in events.iter().filter(|event| !is_ours(event)) {
-        for rule in &rules {
-            if work.picks(rule, event, &mut written).await? {
-                work.tell(rule, event, &mut told).await?;
+    let mut count = 0;
+    while next <= last {
+        let (mut told, mut written) = (Vec::new(), Vec::new());
+        let mut after = last + 1;
+        for event in events.by_ref() {
+            if !is_ours(&event) {
+                for rule in &rules {
+                    if work.picks(rule, &event, &mut written).await? {
+                        work.tell(rule, &event, &mut told).await?;
+                    }
+                }
+            }
+            if told.len() >= LOT {
+                after = event.seq.map_or(after, |seq| seq + 1);
+                break;
             }
         }
+        let (stretch, step) = ((first, last), (next, after));
+        match write(engine, &snapshot, stretch, step, told, written).await? {
+            Some(made) => count += made,
+            None => break,
+        }
+        next = after;
     }
-    let mut unit = Unit::new(site, Actor::system());
-    // All of it or nothing, and once.
-    let sql = "DELETE FROM event_batch WHERE first_seq = $1";
-    if unit.tx.write(sql, &[first.into()]).await? == 0 {
+    Ok(count)
+}
+
+/// Writes what came of a part of a stretch, all of it or nothing, and once; none when somebody else did.
+async fn write(
+    engine: &App,
+    snapshot: &Arc<Snapshot>,
+    (first, last): (i64, i64),
+    (from, to): (i64, i64),
+    told: Vec<Told>,
+    written: Vec<Event>,
+) -> Result<Option<usize>> {
+    let mut unit = Unit::new(&engine.site, Actor::system());
+    let claimed = if to > last {
+        let sql = "DELETE FROM event_batch WHERE first_seq = $1 AND COALESCE(next_seq, first_seq) = $2";
+        unit.tx.write(sql, &[first.into(), from.into()]).await?
+    } else {
+        let sql = "UPDATE event_batch SET next_seq = $3 WHERE first_seq = $1 AND COALESCE(next_seq, first_seq) = $2";
+        unit.tx.write(sql, &[first.into(), from.into(), to.into()]).await?
+    };
+    if claimed == 0 {
         unit.rollback().await?;
-        return Ok(0);
+        return Ok(None);
     }
     let count = told.len();
     for event in written {
         unit.event(event).await?;
     }
     for told in told {
-        send(&mut unit, &snapshot, told).await?;
+        send(&mut unit, snapshot, told).await?;
     }
     unit.commit().await?;
-    Ok(count)
+    Ok(Some(count))
 }
 
 /// Whether an event comes from rules or notifications.
@@ -195,6 +234,7 @@ impl Work<'_> {
         {
             users.push(id);
         }
+        let body: Arc<str> = event.body().into();
         for transport in &rule.rule.transports {
             let Some(found) = self.snapshot.get::<NotificationTransport>(*transport.pk()) else { continue };
             let count = if found.send_once { 1 } else { users.len() };
@@ -203,7 +243,7 @@ impl Work<'_> {
                 user: *user,
                 transport: *transport.pk(),
                 severity: rule.rule.severity,
-                body: event.body(),
+                body: Arc::clone(&body),
             }));
         }
         Ok(())
@@ -233,8 +273,10 @@ async fn send(unit: &mut Unit<'_>, snapshot: &Snapshot, told: Told) -> Result<()
     if mode == Some(TransportMode::Local) {
         return Ok(keep(unit, told.user, told.severity, &told.body, Some(&told.event)).await?);
     }
+    let until = unit.site.clock.now() + GIVEN_UP;
     let args = json!({
         "transport": told.transport, "event": told.event, "user": told.user, "severity": told.severity.as_str(),
+        "until": until.timestamp_micros(),
     });
     let mut job = NewJob::new(DELIVER, args);
     job.uid = Some(told.event);

@@ -15,9 +15,11 @@ pub(crate) struct SealedEvent {
     pub(crate) fields: Map,
     /// Key of its user.
     pub(crate) user_id: Option<i64>,
+    /// Its place; none while it waits for one.
+    pub(crate) seq: Option<i64>,
 }
 
-const COLUMNS: &str = "id, \"user\", user_id, action, app, context, client_ip, brand, created, expires";
+const COLUMNS: &str = "seq, id, \"user\", user_id, action, app, context, client_ip, brand, created, expires";
 
 impl SealedEvent {
     fn of(row: &Row) -> Result<Self, StoreError> {
@@ -36,7 +38,7 @@ impl SealedEvent {
             "expires": time("expires")?,
         });
         let fields = fields.as_object().cloned().unwrap_or_default();
-        Ok(Self { fields, user_id: row.opt_int("user_id")? })
+        Ok(Self { fields, user_id: row.opt_int("user_id")?, seq: row.opt_int("seq")? })
     }
 
     /// The events of a stretch of the chain.
@@ -71,7 +73,7 @@ impl SealedEvent {
             "pk": null, "user": user, "action": "custom_", "app": "authentik_events", "client_ip": null, "brand": {},
             "context": {"message": format!("Test Notification from transport {name}")},
         });
-        Self { fields: fields.as_object().cloned().unwrap_or_default(), user_id: None }
+        Self { fields: fields.as_object().cloned().unwrap_or_default(), user_id: None, seq: None }
     }
 
     /// A text field, empty when absent.

@@ -14,7 +14,9 @@ use weir_events::{Event, Origin, action};
 use weir_flow::App;
 use weir_http::{Access, Call, Reply, Route};
 use weir_identity::{Grants, accounts, user};
-use weir_resource::{Actor, Hooks, ListQuery, Presenting, Stored, Unit, Visible, present, present_one, store};
+use weir_resource::{
+    Actor, Condition, Hooks, ListQuery, Presenting, Site, Stored, Unit, Visible, present, present_one, store,
+};
 use weir_store::{
     Val,
     jobs::{self, JobCx, JobHandler, LogLevel, NewJob},
@@ -84,6 +86,10 @@ pub(crate) struct ExportHooks;
 
 #[async_trait]
 impl Hooks for ExportHooks {
+    fn narrow(&self, site: &Site, _query: &ListQuery) -> Result<Vec<Condition>, ApiError> {
+        Ok(vec![Condition::new("expires > ?", vec![site.clock.now().into()])])
+    }
+
     async fn present(&self, cx: &Presenting<'_>, rows: &[Stored], answers: &mut [Map]) -> Result<(), ApiError> {
         let number = |row: &Stored| row.doc.get("requested_by").and_then(Value::as_i64).unwrap_or_default();
         let ids: Vec<i64> = rows.iter().map(number).collect();
@@ -179,28 +185,31 @@ fn find(registry: &weir_core::Registry, model: &str) -> Result<&'static Resource
     registry.find(model).ok_or_else(|| ApiError::Internal(anyhow::anyhow!("{model} is not served")))
 }
 
-/// The file, for whoever asked for it and who may see all exports.
+/// The file, for whoever asked for it or may see all exports, and may still see objects of its kind.
 async fn file(call: Call) -> Result<Reply, ApiError> {
     let id = Uuid::parse_str(call.param(0)).map_err(|_| ApiError::not_found())?;
     let db = &call.app.site.db;
-    let sql = "SELECT requested_by, model, media_type FROM data_export WHERE id = $1 AND completed";
-    let row = db.read_one(sql, &[id.into()]).await.map_err(store)?.ok_or_else(ApiError::not_found)?;
+    let sql = "SELECT requested_by, model, media_type FROM data_export WHERE id = $1 AND completed AND expires > $2";
+    let now = call.app.site.clock.now();
+    let row = db.read_one(sql, &[id.into(), now.into()]).await.map_err(store)?.ok_or_else(ApiError::not_found)?;
     let is_theirs = row.int("requested_by").map_err(store)? == call.user()?.id;
-    if !is_theirs && !call.grants.may("authentik_reports.view_dataexport", None) {
+    let kind = find(&call.app.site.registry, &row.text("model").map_err(store)?)?;
+    let may_view = |permission: &str| call.grants.may(permission, None);
+    let is_open = may_view("authentik_reports.view_dataexport") && may_view(&kind.permission("view"));
+    if !is_open && !is_theirs {
         return Err(ApiError::not_found());
     }
+    call.visible(kind)?.ok_or_else(ApiError::forbidden)?;
     let sql = "SELECT content FROM data_export_part WHERE export = $1 ORDER BY part";
     let mut content = String::new();
     for part in db.read(sql, &[id.into()]).await.map_err(store)? {
         content.push_str(&part.text("content").map_err(store)?);
     }
     let is_json = row.text("media_type").map_err(store)? == JSON;
-    let (kind, ending) = if is_json { (JSON, "json") } else { (CSV, "csv") };
-    let model = row.text("model").map_err(store)?;
-    let name = model.rsplit('.').next().unwrap_or("export").to_owned();
-    let disposition = format!("attachment; filename=\"{name}.{ending}\"");
+    let (media_type, ending) = if is_json { (JSON, "json") } else { (CSV, "csv") };
+    let disposition = format!("attachment; filename=\"{}.{ending}\"", kind.model_name());
     let header = reqwest::header::CONTENT_DISPOSITION;
-    Ok(Reply::bytes(kind, content.into_bytes()).with(header, &disposition))
+    Ok(Reply::bytes(media_type, content.into_bytes()).with(header, &disposition))
 }
 
 /// Handler of [`EXPORT`].
@@ -286,7 +295,7 @@ pub(crate) async fn make(engine: &App, id: Uuid) -> Result<Option<Made>> {
         part += 1;
         last = lot.into_iter().next_back();
     }
-    finish(engine, id, &account, kind, &made).await?;
+    finish(engine, (id, part + 1), &account, kind, &made).await?;
     Ok(Some(made))
 }
 
@@ -303,7 +312,13 @@ async fn write(engine: &App, id: Uuid, part: i64, text: &str) -> Result<()> {
     Ok(tx.commit().await?)
 }
 
-async fn finish(engine: &App, id: Uuid, account: &accounts::Account, kind: &ResourceType, made: &Made) -> Result<()> {
+async fn finish(
+    engine: &App,
+    (id, parts): (Uuid, i64),
+    account: &accounts::Account,
+    kind: &ResourceType,
+    made: &Made,
+) -> Result<()> {
     let origin = Origin {
         user: account.event_user(),
         user_id: Some(account.id),
@@ -311,9 +326,12 @@ async fn finish(engine: &App, id: Uuid, account: &accounts::Account, kind: &Reso
         ..Origin::system()
     };
     let mut unit = Unit::new(&engine.site, Actor { origin, ..Actor::system() });
-    let sql = "UPDATE data_export SET completed = TRUE WHERE id = $1 AND NOT completed";
-    if unit.tx.write(sql, &[id.into()]).await? == 0 {
-        return Ok(unit.rollback().await?);
+    // A worker that was given up and goes on all the same must not call a file whole that another one began anew.
+    let sql = "UPDATE data_export SET completed = TRUE WHERE id = $1 AND NOT completed \
+               AND (SELECT COUNT(*) FROM data_export_part WHERE export = $1) = $2";
+    if unit.tx.write(sql, &[id.into(), parts.into()]).await? == 0 {
+        unit.rollback().await?;
+        bail!("The export was begun anew, or is gone.");
     }
     let text = format!("Your export of {} can be fetched: {} rows.", kind.verbose_name_plural(), made.rows);
     let pk = id.simple().to_string();

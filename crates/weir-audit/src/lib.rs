@@ -9,6 +9,7 @@ mod deliver;
 mod dispatch;
 mod event;
 mod export;
+mod gate;
 mod notification;
 mod routes;
 mod rule;
@@ -41,7 +42,8 @@ pub fn is_own_task(actor: &str) -> bool {
 
 /// Name of the tasks that ask the rules. Arguments: `first`, the first place of the stretch.
 pub const DISPATCH: &str = "event_rules";
-/// Name of the tasks that carry a notification. Arguments: `transport`, `event`, `user`, `severity`.
+/// Name of the tasks that carry a notification. Arguments: `transport`, `event`, `user`, `severity`,
+/// `until` (microseconds; given up then).
 pub const DELIVER: &str = "notification";
 
 /// Name of the tasks that make the file of an export. Arguments: `export`, its key.

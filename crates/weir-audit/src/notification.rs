@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use weir_core::{ApiError, Backing, Map, Operations, Reach, Resource, TableDef};
-use weir_resource::{Condition, Hooks, Presenting, Site, Stored, store};
+use weir_resource::{Condition, Hooks, ListQuery, Presenting, Site, Stored, store};
 
 /// Something that a person should know.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -67,6 +67,10 @@ pub(crate) struct NotificationHooks;
 
 #[async_trait]
 impl Hooks for NotificationHooks {
+    fn narrow(&self, site: &Site, _query: &ListQuery) -> Result<Vec<Condition>, ApiError> {
+        Ok(vec![Condition::new("expires > ?", vec![site.clock.now().into()])])
+    }
+
     fn filter(&self, _site: &Site, name: &str, value: &str) -> Result<Option<Condition>, ApiError> {
         let condition = |sql: &str, value: weir_store::Val| Some(Condition::new(sql, vec![value]));
         Ok(match name {

@@ -5,9 +5,10 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use weir_core::{ApiError, Map, Ref, Resource, resource::UuidKeyed};
 use weir_identity::{Group, kind};
-use weir_resource::{Actor, Hooks, Presenting, Stored, Unit, present_one};
+use weir_resource::{Hooks, Presenting, Stored, present};
 
 /// How urgent a notification is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -71,17 +72,18 @@ pub(crate) struct RuleHooks;
 #[async_trait]
 impl Hooks for RuleHooks {
     async fn present(&self, cx: &Presenting<'_>, rows: &[Stored], answers: &mut [Map]) -> Result<(), ApiError> {
-        let groups = kind::<Group>(cx.site)?;
-        let mut unit = Unit::new(cx.site, Actor::system());
+        let mut keys: Vec<String> = rows.iter().map(|row| row.text("destination_group").to_owned()).collect();
+        keys.retain(|key| !key.is_empty());
+        keys.sort();
+        keys.dedup();
+        let groups = cx.site.find_many(kind::<Group>(cx.site)?, &keys).await?;
+        // A group may have many members, and nobody asked for them here.
+        let query = [("include_users".to_owned(), "false".to_owned())];
+        let shown = present(&Presenting { query: &query, ..*cx }, &groups).await?;
+        let shown: BTreeMap<&str, &Map> = groups.iter().map(|group| group.pk.as_str()).zip(&shown).collect();
         for (row, answer) in rows.iter().zip(answers) {
-            let group = match row.text("destination_group") {
-                "" => None,
-                key => unit.find(groups, key).await?,
-            };
-            let shown = match group {
-                Some(group) => Value::Object(present_one(cx, &group).await?),
-                None => Value::Null,
-            };
+            let group = shown.get(row.text("destination_group"));
+            let shown = group.map_or(Value::Null, |group| Value::Object((*group).clone()));
             answer.insert("destination_group_obj".to_owned(), shown);
             // The key of a rule is what policies are bound to.
             answer.remove("policybindingmodel_ptr_id");

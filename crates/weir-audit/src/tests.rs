@@ -1,6 +1,8 @@
 //! From an event to a notification, with a receiver of webhooks that is really called.
 
-use crate::{DELIVER, DataExport, NotificationRule, NotificationTransport, announce, deliver, dispatch, export};
+use crate::{
+    DELIVER, DataExport, NotificationRule, NotificationTransport, announce, deliver, dispatch, export, gate::Gates,
+};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use tokio::{
@@ -164,7 +166,7 @@ async fn a_webhook_gets_what_happened_and_once_is_enough_where_the_transport_say
     let deliveries = deliveries(&site).await;
     assert_eq!(deliveries.len(), 3);
     for args in &deliveries {
-        deliver::carry(&site.app, args).await.unwrap();
+        deliver::carry(&site.app, &Gates::default(), args).await.unwrap();
     }
     let got = got.lock().unwrap().clone();
     assert!(got.iter().all(|(head, _)| head.to_lowercase().contains("content-type: application/json")));
@@ -193,14 +195,14 @@ async fn a_webhook_that_refuses_is_tried_again_and_what_is_gone_is_given_up() {
     site.guard(rule, "all", json!({}), json!({})).await;
     happen(&site, Some(ann), "login", json!({})).await;
     let args = deliveries(&site).await.remove(0);
-    let error = deliver::carry(&site.app, &args).await.unwrap_err().to_string();
+    let error = deliver::carry(&site.app, &Gates::default(), &args).await.unwrap_err().to_string();
     assert!(error.contains("503"), "{error}");
     assert_eq!(got.lock().unwrap().len(), 1);
     let mut other = args.clone();
     other["event"] = "gone".into();
-    assert!(deliver::carry(&site.app, &other).await.unwrap().1.contains("the event is gone"));
+    assert!(deliver::carry(&site.app, &Gates::default(), &other).await.unwrap().1.contains("the event is gone"));
     site.delete(TRANSPORT, hook).await;
-    assert!(deliver::carry(&site.app, &args).await.unwrap().1.contains("the transport is gone"));
+    assert!(deliver::carry(&site.app, &Gates::default(), &args).await.unwrap().1.contains("the transport is gone"));
 }
 
 #[tokio::test]
@@ -211,14 +213,14 @@ async fn a_mail_is_posted_with_the_template_and_marked_so_that_it_tells_nobody_o
     let rule = rule(&site, &[mail], json!({"destination_event_user": true})).await;
     site.guard(rule, "all", json!({}), json!({})).await;
     happen(&site, Some(ann), "suspicious_request", json!({"message": "odd\nthing"})).await;
-    deliver::carry(&site.app, &deliveries(&site).await.remove(0)).await.unwrap();
+    deliver::carry(&site.app, &Gates::default(), &deliveries(&site).await.remove(0)).await.unwrap();
     let row = site.db.read_one("SELECT message, origin FROM mail_outbox", &[]).await.unwrap().unwrap();
     let (message, origin) = (row.json("message").unwrap(), row.json("origin").unwrap());
     assert_eq!((&message["subject"], &message["to"][0]["address"]), (&json!("Look: odd"), &json!("ann@example.org")));
     assert!(message["text"].as_str().unwrap().contains("suspicious_request"), "{}", message["text"]);
     assert_eq!(origin["user"]["notification_rule"], "mail");
     site.change_user(ann, json!({"email": ""})).await;
-    let said = deliver::carry(&site.app, &deliveries(&site).await.remove(0)).await.unwrap().1;
+    let said = deliver::carry(&site.app, &Gates::default(), &deliveries(&site).await.remove(0)).await.unwrap().1;
     assert_eq!(said, "The user has no address.");
 }
 

@@ -1,7 +1,7 @@
 //! Calls to addresses that take notifications.
 
-use crate::{TransportMode, deliver::Parcel};
-use anyhow::{Context as _, Result, bail};
+use crate::{TransportMode, deliver::Parcel, gate::Away};
+use anyhow::{Context as _, Result, anyhow, bail};
 use reqwest::{
     Method, Url,
     header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
@@ -12,7 +12,11 @@ use uuid::Uuid;
 use weir_core::Map;
 use weir_flow::App;
 use weir_pki::CertificateKeyPair;
-use weir_policy::{NotificationWebhookMapping, PolicyCx, expression::Environment, outbound::OutboundRequest};
+use weir_policy::{
+    NotificationWebhookMapping, PolicyCx,
+    expression::Environment,
+    outbound::{OutboundError, OutboundRequest},
+};
 use weir_resource::{Actor, Snapshot, Unit};
 
 /// A receiver that takes longer counts as away.
@@ -49,14 +53,22 @@ pub(crate) async fn send(engine: &App, snapshot: &Arc<Snapshot>, parcel: &Parcel
     };
     let ca = transport.webhook_ca.as_ref().and_then(|ca| snapshot.get::<CertificateKeyPair>(*ca.pk()));
     let answer = match ca {
-        Some(ca) => engine.outbound.send_trusting(request, ca.certificate_data.0.as_bytes()).await?,
-        None => engine.outbound.send(request).await?,
+        Some(ca) => engine.outbound.send_trusting(request, ca.certificate_data.0.as_bytes()).await,
+        None => engine.outbound.send(request).await,
     };
+    let answer = answer.map_err(|error| match error {
+        OutboundError::Connection(text) | OutboundError::Timeout(text) | OutboundError::Other(text) => {
+            anyhow::Error::new(Away(text))
+        }
+        OutboundError::Refused(text) => anyhow!(text),
+    })?;
     let said: String = String::from_utf8_lossy(&answer.body).chars().filter(|c| *c != '\0').take(LONGEST).collect();
-    if !(200..300).contains(&answer.status) {
-        bail!("The webhook answered {}: {said}", answer.status);
+    let said = format!("The webhook answered {}: {said}", answer.status);
+    match answer.status {
+        200..300 => Ok(said),
+        429 | 500.. => Err(Away(said).into()),
+        _ => bail!(said),
     }
-    Ok(format!("The webhook answered {}: {said}", answer.status))
 }
 
 /// The body when no mapping says otherwise.

@@ -16,12 +16,41 @@ pub fn cleanse(value: Value) -> Value {
                 .map(|(key, value)| {
                     let mask = is_secret(&key) && !value.is_null() && !is_summary(&value);
                     let value = if mask { Value::from(MASK) } else { cleanse(value) };
-                    (key, value)
+                    (storable(key), value)
                 })
                 .collect(),
         ),
         Value::Array(items) => Value::Array(items.into_iter().map(cleanse).collect()),
+        Value::String(text) => Value::String(storable(text)),
         other => other,
+    }
+}
+
+/// No database keeps the character NUL. Whoever puts one into a request must not prevent its event by that.
+fn storable(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
+/// Longest text of a request that is kept, characters, and most parameters.
+const LONGEST: usize = 2048;
+const MOST: usize = 100;
+
+/// What a request says of itself, cut to what an event needs: nobody fills the trail by long addresses.
+pub(crate) fn bounded(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            Value::Object(map.into_iter().take(MOST).map(|(key, value)| (cut(key), bounded(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().take(MOST).map(bounded).collect()),
+        Value::String(text) => Value::String(cut(text)),
+        other => other,
+    }
+}
+
+fn cut(text: String) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => text.get(..end).unwrap_or_default().to_owned() + "…",
+        None => text,
     }
 }
 

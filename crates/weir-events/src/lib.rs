@@ -8,12 +8,13 @@ pub mod query;
 #[cfg(test)]
 mod tests;
 
+use cleanse::bounded;
 pub use cleanse::{MASK, cleanse};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use weir_core::{Map, Random};
-use weir_store::{StoreError, Tx, Val};
+use weir_store::{Db, Dialect, StoreError, Tx, Val};
 
 /// Actions that Weir writes itself; the contract's `EventActions` names all.
 pub mod action {
@@ -113,6 +114,27 @@ impl Event {
     }
 }
 
+/// What an event is about, which stands beside its details in columns of its own, for lists and numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// Key of the object, without dashes.
+    pub object_pk: Option<String>,
+    /// Key of the application that was let in, without dashes.
+    pub application: Option<String>,
+}
+
+impl Subject {
+    /// What details are about.
+    pub fn of(context: &Map) -> Self {
+        let pk = |part: &str| match context.get(part)?.get("pk")? {
+            Value::String(text) => Some(text.replace('-', "")),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        Self { object_pk: pk("model"), application: pk("authorized_application") }
+    }
+}
+
 /// Writes an event in the transaction of what it reports.
 ///
 /// # Errors
@@ -131,9 +153,10 @@ pub async fn record(
         _ => Map::new(),
     };
     if !origin.http_request.is_null() {
-        context.insert("http_request".to_owned(), cleanse(origin.http_request.clone()));
+        context.insert("http_request".to_owned(), bounded(cleanse(origin.http_request.clone())));
     }
-    let vals: [Val; 11] = [
+    let subject = Subject::of(&context);
+    let vals: [Val; 13] = [
         id.clone().into(),
         origin.user.clone().into(),
         origin.user_id.into(),
@@ -145,12 +168,30 @@ pub async fn record(
         origin.brand.clone().into(),
         now.into(),
         (now + retention).into(),
+        subject.object_pk.into(),
+        subject.application.into(),
     ];
     tx.write(
-        "INSERT INTO audit_event (id, \"user\", user_id, username, action, app, context, client_ip, brand, created, expires) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        "INSERT INTO audit_event (id, \"user\", user_id, username, action, app, context, client_ip, brand, created, expires, \
+         object_pk, application) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         &vals,
     )
     .await?;
     Ok(id)
+}
+
+/// Takes SQLite's statistics of the trail away, after they were refreshed. Connections keep what they read when they were
+/// opened; in the first hours of an installation nearly all events have the same user, and an index over users that looked
+/// useless then would never be used again. Without statistics the planner takes each index for a good one, which they are.
+///
+/// # Errors
+/// Those of the store.
+pub async fn forget_statistics(db: &Db) -> Result<(), StoreError> {
+    let known = "SELECT 1 AS found FROM sqlite_master WHERE name = 'sqlite_stat1'";
+    if db.dialect() != Dialect::Sqlite || db.read_one(known, &[]).await?.is_none() {
+        return Ok(());
+    }
+    let mut tx = db.tx();
+    tx.write("DELETE FROM sqlite_stat1 WHERE tbl = 'audit_event'", &[]).await?;
+    tx.commit().await
 }

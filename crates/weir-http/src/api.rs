@@ -1,6 +1,10 @@
 //! From an address to a handler: the tree of operations, the order of checks, the permission rules.
 
-use crate::{AppState, Call, Caller, Incoming, Reply, body, csrf, edge::Answered, error};
+use crate::{
+    AppState, Call, Caller, Incoming, Reply, body, csrf,
+    edge::{self, Answered},
+    error,
+};
 use anyhow::{Result, ensure};
 use axum::{
     Router,
@@ -189,7 +193,12 @@ async fn dispatch(State(app): State<Arc<AppState>>, request: Request) -> Respons
     let path = parts.uri.path().strip_prefix(BASE).unwrap_or_default().to_owned();
     let reply = match serve(&app, &incoming, &path, body, &mut answered).await {
         Ok(reply) => reply,
-        Err(error) => error::reply(&error),
+        Err(error) => {
+            if matches!(error, ApiError::Internal(_)) {
+                edge::tell_failure(&app, &incoming, answered).await;
+            }
+            error::reply(&error)
+        }
     };
     let mut response = reply.into_response();
     response.extensions_mut().insert(Answered(answered));

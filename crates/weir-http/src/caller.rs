@@ -7,7 +7,7 @@ use weir_core::ApiError;
 use weir_events::Origin;
 use weir_identity::{Account, Intent, SessionRow, TokenRow, accounts, brand_for_host, session as sessions, token};
 use weir_policy::RequestInfo;
-use weir_resource::{Snapshot, store};
+use weir_resource::{Actor, Snapshot, Unit, store};
 use weir_store::Durability;
 
 /// The browser session of a request.
@@ -59,7 +59,7 @@ impl Caller {
         let mut caller = Self::anonymous(request);
         caller.accept_outpost(app, request).await?;
         match request.headers.get(http::header::AUTHORIZATION) {
-            Some(header) => caller.by_token(app, header.to_str().unwrap_or_default()).await?,
+            Some(header) => caller.by_token(app, request, header.to_str().unwrap_or_default()).await?,
             None => caller.by_session(app, request).await?,
         }
         Ok(caller)
@@ -73,17 +73,35 @@ impl Caller {
         }
     }
 
-    async fn by_token(&mut self, app: &AppState, header: &str) -> Result<(), ApiError> {
+    async fn by_token(&mut self, app: &AppState, request: &Incoming, header: &str) -> Result<(), ApiError> {
         let refuse = |text: &str| ApiError::Unauthenticated(text.to_owned());
         let (scheme, key) = header.trim().split_once(' ').unwrap_or((header.trim(), ""));
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(refuse("Unsupported authentication type"));
         }
         let found = token::authenticate(&app.site.db, key.trim(), &[Intent::Api], app.site.clock.now()).await;
-        let (token, user) = found.map_err(store)?.ok_or_else(|| refuse("Token invalid/expired"))?;
+        let Some((token, user)) = found.map_err(store)? else {
+            self.tell_of_dead_key(app, request, key.trim()).await;
+            return Err(refuse("Token invalid/expired"));
+        };
         self.user = Some(user);
         self.via = Via::Token(Box::new(token));
         Ok(())
+    }
+
+    /// A key that was taken away and is still used may be in the wrong hands. The answer does not depend on this.
+    async fn tell_of_dead_key(&self, app: &AppState, request: &Incoming, key: &str) {
+        let snapshot = app.site.snapshot();
+        let origin = self.origin(request, &snapshot);
+        let mut unit = Unit::new(&app.site, Actor { origin, request_id: request.id.clone(), ..Actor::system() });
+        let done = match token::revoked::tell_use(&mut unit, key).await {
+            Ok(true) => unit.commit().await,
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = done {
+            tracing::warn!(?error, "the use of a token that was taken away was not noted");
+        }
     }
 
     async fn by_session(&mut self, app: &AppState, request: &Incoming) -> Result<(), ApiError> {

@@ -1,6 +1,6 @@
 //! The outermost layer: request id, facts of the request, panics, metrics, ambiguous framing.
 
-use crate::{AppState, Incoming, Reply, error, server::Framing};
+use crate::{AppState, Caller, Incoming, Reply, error, server::Framing};
 use axum::{
     Router,
     body::Body,
@@ -10,9 +10,12 @@ use axum::{
 };
 use futures_util::FutureExt as _;
 use http::{HeaderValue, header};
+use serde_json::json;
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 use tracing::Instrument as _;
 use weir_core::ApiError;
+use weir_events::{Event, action};
+use weir_resource::{Actor, Unit};
 
 /// The operation that answered, told by handlers to the metrics.
 #[derive(Clone, Copy, Debug)]
@@ -55,9 +58,14 @@ async fn edge(State(app): State<Arc<AppState>>, request: Request, next: Next) ->
             Err(error) => return error::reply(&error).into_response(),
         };
         let run = AssertUnwindSafe(next.run(Request::from_parts(parts, body))).catch_unwind();
-        run.await.unwrap_or_else(|panic| {
-            error::reply(&ApiError::Internal(anyhow::anyhow!("panic: {}", panic_text(&*panic)))).into_response()
-        })
+        match run.await {
+            Ok(response) => response,
+            Err(panic) => {
+                let error = ApiError::Internal(anyhow::anyhow!("panic: {}", panic_text(&*panic)));
+                tell_failure(&app, &incoming, "other").await;
+                error::reply(&error).into_response()
+            }
+        }
     };
     let mut response = answer.instrument(span.clone()).await;
     let headers = response.headers_mut();
@@ -69,6 +77,22 @@ async fn edge(State(app): State<Arc<AppState>>, request: Request, next: Next) ->
     }
     measure(&incoming, &response, started, &span);
     response
+}
+
+/// Tells the audit trail that a request failed unexpectedly. Why stands in the log, under the request's id: it may hold
+/// what an event must not.
+pub(crate) async fn tell_failure(app: &AppState, incoming: &Incoming, operation: &str) {
+    let origin = Caller::anonymous(incoming).origin(incoming, &app.site.snapshot());
+    let mut unit = Unit::new(&app.site, Actor { origin, request_id: incoming.id.clone(), ..Actor::system() });
+    let context = json!({"message": "A request failed unexpectedly.", "operation": operation});
+    let event = Event::new(action::SYSTEM_EXCEPTION, "authentik_api", context);
+    let done = match unit.event(event).await {
+        Ok(()) => unit.commit().await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = done {
+        tracing::warn!(?error, "a failed request could not be told");
+    }
 }
 
 /// Takes a small body off the wire before anything can refuse the request: a connection with an unread rest would have

@@ -112,6 +112,7 @@ pub const EXEMPT: &[(&str, &str)] = &[
     ("data_export", "a file that only who is signed in as the user is given"),
     ("event_notification", "a message that only who is signed in as the user is shown"),
     ("flow_run", "tells how a flow went"),
+    ("revoked_key", "keys that open nothing any more"),
 ];
 
 /// How many of each kind there are, by name.

@@ -102,4 +102,8 @@ impl JobHandler for Deliver {
         // Four times the longest timeout of a server, and some.
         Duration::from_secs(2500)
     }
+
+    fn waits_for_others(&self) -> bool {
+        true
+    }
 }

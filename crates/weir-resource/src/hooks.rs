@@ -56,6 +56,16 @@ impl Condition {
     }
 }
 
+/// How a long table counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Counting {
+    /// A statement that gives the number of all rows as `n`, for lists without conditions.
+    pub all: &'static str,
+    /// How many matches are counted exactly. Where there are more, `count` is a lower bound that goes at least one object
+    /// beyond the page asked for, so that whoever follows the pages gets to the end.
+    pub most: u64,
+}
+
 /// A filter over documents that stands for some query parameters.
 pub struct Keep {
     /// The parameters it answers for; the generic filters pass them over.
@@ -145,6 +155,11 @@ pub trait Hooks: Send + Sync {
     /// 400 for a bad value.
     fn search(&self, _site: &Site, _text: &str) -> Result<Option<Condition>, ApiError> {
         Ok(None)
+    }
+
+    /// How the matches of a list are counted, when there may be too many to count each time (table-backed kinds).
+    fn counting(&self) -> Option<Counting> {
+        None
     }
 
     /// Looks outside before the transaction of a client's write begins: calls to other servers belong here. Gets the

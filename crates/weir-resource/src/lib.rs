@@ -7,6 +7,7 @@ mod error;
 mod hooks;
 mod list;
 mod present;
+mod referred;
 mod secret_parts;
 mod settings;
 mod site;
@@ -16,7 +17,7 @@ mod unit;
 mod used_by;
 
 pub use error::{store, store_at};
-pub use hooks::{Condition, HookSet, Hooks, Keep, Presenting};
+pub use hooks::{Condition, Counting, HookSet, Hooks, Keep, Presenting};
 pub use list::{ListQuery, Page, Visible};
 pub use present::{
     AnyConnector, AnyPolicy, AnyPolicyTarget, AnyPropertyMapping, AnyProvider, AnySource, AnyStage, family_fields,

@@ -176,7 +176,10 @@ impl Unit<'_> {
         visible: &Visible,
     ) -> Result<Page, ApiError> {
         match kind.backing {
-            Backing::Document => list_documents(&self.snapshot, &self.site.hooks, &[kind], query, visible),
+            Backing::Document => {
+                let query = self.resolve_references(kind, query).await?;
+                list_documents(&self.snapshot, &self.site.hooks, &[kind], &query, visible)
+            }
             Backing::Table(def) => self.list_table(kind, def, query, visible).await,
         }
     }
@@ -203,9 +206,7 @@ impl Unit<'_> {
     ) -> Result<Page, ApiError> {
         let (current, size) = query.page(&self.snapshot)?;
         let (where_sql, mut vals) = self.wheres(kind, def, query, visible)?.finish();
-        let count_sql = format!("SELECT COUNT(*) AS n FROM {}{where_sql}", def.table);
-        let row = self.tx.read_one(&count_sql, &vals).await.map_err(store)?;
-        let count = u64::try_from(row.map_or(Ok(0), |r| r.int("n")).map_err(store)?).unwrap_or(0);
+        let count = self.count(kind, def, (&where_sql, &vals), current.saturating_mul(size)).await?;
         if current > 1 && (current - 1).saturating_mul(size) >= count {
             return Err(ApiError::NotFound("Invalid page.".to_owned()));
         }
@@ -229,6 +230,32 @@ impl Unit<'_> {
         let rows = self.tx.read(&sql, &vals).await.map_err(store)?;
         let rows = table::read_rows(self.site, Some(&mut self.tx), kind, def, rows).await?;
         Ok(Page { rows: rows.into_iter().map(|r| r.stored).collect(), count, current, size })
+    }
+
+    /// The number of matches; `shown` of them have been seen when this page has.
+    async fn count(
+        &mut self,
+        kind: &'static ResourceType,
+        def: &'static TableDef,
+        (where_sql, vals): (&str, &[Val]),
+        shown: u64,
+    ) -> Result<u64, ApiError> {
+        let counting = self.site.hooks.of(kind.model).iter().find_map(|hooks| hooks.counting());
+        let row = match counting {
+            Some(counting) if where_sql.is_empty() => self.tx.read_one(counting.all, &[]).await,
+            Some(counting) => {
+                let most = i64::try_from(counting.most.max(shown.saturating_add(1))).unwrap_or(i64::MAX);
+                let mut vals = vals.to_vec();
+                vals.push(most.into());
+                let (table, limit) = (def.table, vals.len());
+                let sql =
+                    format!("SELECT COUNT(*) AS n FROM (SELECT 1 FROM {table}{where_sql} LIMIT ${limit}) AS matching");
+                self.tx.read_one(&sql, &vals).await
+            }
+            None => self.tx.read_one(&format!("SELECT COUNT(*) AS n FROM {}{where_sql}", def.table), vals).await,
+        };
+        let count = row.map_err(store)?.map_or(Ok(0), |row| row.int("n")).map_err(store)?;
+        Ok(u64::try_from(count).unwrap_or(0))
     }
 
     /// Up to `limit` objects of a table in the kind's own order, after one that was read before: for whoever reads all of

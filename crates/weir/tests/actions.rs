@@ -19,7 +19,7 @@ const KNOWN: &[(&str, Where)] = &[
     ("logout", In("weir-stages/src/user_logout/stage.rs", "action::LOGOUT")),
     ("user_write", In("weir-stages/src/user_write/stage.rs", "action::USER_WRITE")),
     ("user_offboarded", Not("there is no offboarding yet")),
-    ("suspicious_request", Not("requests that look odd are refused and logged, but none is an event yet")),
+    ("suspicious_request", In("weir-identity/src/token/revoked.rs", "action::SUSPICIOUS_REQUEST")),
     ("password_set", In("weir-stages/src/user_write/stage.rs", "action::PASSWORD_SET")),
     ("secret_view", In("weir-identity/src/token/mint.rs", "action::SECRET_VIEW")),
     ("secret_rotate", In("weir-identity/src/token/rotate.rs", "action::SECRET_ROTATE")),

@@ -24,7 +24,8 @@ pub const BATCH: i64 = 500;
 
 /// What the hash is made of, in this order. Numbers and texts as they are stored.
 const TEXTS: [&str; 9] = ["id", "user", "username", "action", "app", "context", "client_ip", "brand", "created"];
-const COLUMNS: &str = "id, \"user\", user_id, username, action, app, context, client_ip, brand, created, expires";
+const COLUMNS: &str =
+    "id, \"user\", user_id, username, action, app, context, client_ip, brand, created, expires, object_pk, application";
 /// What an event counts towards the budget. Both where it is added and where it is taken off.
 const SIZE: &str = "length(\"user\") + length(context) + length(brand) + 256";
 

@@ -32,8 +32,8 @@ impl Reason {
     }
 }
 
-/// Removes up to `limit` sealed events that meet a condition, oldest places first; returns how many. `condition` uses
-/// `$1` and so on for `vals`.
+/// Removes up to `limit` sealed events that meet a condition; returns how many. `condition` uses `$1` and so on for `vals`.
+/// Which go first follows from the reason.
 ///
 /// # Errors
 /// Those of the store.
@@ -46,9 +46,15 @@ pub async fn remove(
     reason: Reason,
 ) -> Result<u64, StoreError> {
     tx.lock_events().await?;
+    // The order is that of the index the condition has, so that a database never walks the chain to find nothing.
+    let first = match reason {
+        Reason::Expired => "expires",
+        Reason::Forgotten => "created",
+        Reason::Budget | Reason::Deleted | Reason::Changed => "seq",
+    };
     let sql = format!(
-        "SELECT id, seq, hash, {SIZE} AS size FROM audit_event WHERE seq IS NOT NULL AND {condition} \
-         ORDER BY seq LIMIT ${}{}",
+        "SELECT id, seq, hash, {SIZE} AS size FROM audit_event WHERE id IN (SELECT id FROM audit_event \
+         WHERE seq IS NOT NULL AND {condition} ORDER BY {first} LIMIT ${}) ORDER BY seq{}",
         vals.len() + 1,
         tx.dialect().for_update()
     );

@@ -105,6 +105,8 @@ async fn a_changed_event_is_named_whatever_was_changed() {
         "\"user\" = '{\"pk\":1}'",
         "brand = '{\"a\":1}'",
         "app = 'x'",
+        "object_pk = 'x'",
+        "application = 'x'",
         "hash = ''",
     ] {
         let db = sealed(4).await;
@@ -190,6 +192,82 @@ async fn a_place_that_was_written_down_proves_that_the_chain_is_the_same() {
     assert_eq!(verify(&db, &key(), Some(&anchor)).await.unwrap(), Err(Broken::Anchor(3)));
     let far = Anchor { seq: 9, hash: String::new() };
     assert_eq!(verify(&db, &key(), Some(&far)).await.unwrap(), Err(Broken::Anchor(9)));
+}
+
+#[tokio::test]
+async fn a_place_that_was_written_down_and_then_removed_proves_nothing_but_the_end_of_a_gap_does() {
+    let db = sealed(6).await;
+    let at = async |seq: i64| {
+        let row = db.read_one("SELECT hash FROM audit_event WHERE seq = $1", &[seq.into()]).await.unwrap();
+        Anchor { seq, hash: row.unwrap().text("hash").unwrap() }
+    };
+    let (inside, last, kept) = (at(2).await, at(3).await, at(5).await);
+    let vals = [Val::from(3_i64)];
+    assert_eq!(remove_all(&db, &key(), start(), ("seq <= $1", &vals), Reason::Deleted).await.unwrap(), 3);
+    assert_eq!(verify(&db, &key(), Some(&inside)).await.unwrap(), Err(Broken::AnchorGone(2)));
+    assert!(verify(&db, &key(), Some(&last)).await.unwrap().is_ok());
+    assert!(verify(&db, &key(), Some(&kept)).await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn what_dies_between_the_steps_of_sealing_or_removing_leaves_the_chain_as_it_was() {
+    let db = sealed(4).await;
+    write(&db, 5, 3).await;
+    let before = head(&db).await;
+    let mut tx = db.tx();
+    assert_eq!(seal(&mut tx, &key()).await.unwrap().unwrap().last, 7);
+    drop(tx);
+    assert_eq!(head(&db).await, before);
+    assert_eq!((sound(&db).await.seq, sound(&db).await.waiting), (4, 3));
+    let mut tx = db.tx();
+    let vals = [Val::from(2_i64)];
+    let removed = super::remove(&mut tx, &key(), start(), ("seq <= $1", &vals), 9, Reason::Budget).await.unwrap();
+    assert_eq!(removed, 2);
+    drop(tx);
+    assert_eq!((sound(&db).await.checked, sound(&db).await.removed), (4, 0));
+    let mut tx = db.tx();
+    reopen(&mut tx, &key(), start(), &id_at(&db, 3).await, Reason::Deleted).await.unwrap();
+    drop(tx);
+    assert_eq!((sound(&db).await.checked, sound(&db).await.waiting), (4, 3));
+    seal_all(&db).await;
+    assert_eq!((sound(&db).await.seq, head(&db).await.kept), (7, 7));
+}
+
+#[tokio::test]
+async fn a_walk_beside_writers_sealers_and_removers_raises_no_false_alarm() {
+    let db = test_db().await;
+    let mut work = tokio::task::JoinSet::new();
+    for part in 0..3 {
+        let db = db.db();
+        work.spawn(async move {
+            for step in 0..12 {
+                // All within the slack, whoever is first.
+                write(&db, part * 12 + step, 1).await;
+                let mut tx = db.tx();
+                seal(&mut tx, &key()).await.unwrap();
+                tx.commit().await.unwrap();
+                if step % 4 == 3 {
+                    let vals = [Val::from(part)];
+                    remove_all(&db, &key(), start(), ("user_id = $1", &vals), Reason::Forgotten).await.unwrap();
+                    enforce(&db, &key(), start(), (8, 0)).await.unwrap();
+                }
+            }
+        });
+    }
+    let mut walks = 0;
+    while !work.is_empty() {
+        let found = verify(&db, &key(), None).await.unwrap();
+        assert!(found.is_ok(), "{found:?}");
+        walks += 1;
+        while let Some(done) = work.try_join_next() {
+            done.unwrap();
+        }
+    }
+    assert!(walks > 0);
+    seal_all(&db).await;
+    let found = sound(&db).await;
+    assert_eq!(found.seq, 36);
+    assert_eq!((found.checked + found.removed, found.checked), (36, u64::try_from(head(&db).await.kept).unwrap()));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Walks the chain from its beginning and finds the first place that does not fit.
 
 use super::{COLUMNS, ChainKey, Head, gap, gap::Gap, hash};
+use crate::Subject;
 use chrono::TimeDelta;
 use std::{collections::VecDeque, fmt};
 use weir_store::{Db, Row, StoreError, Tx};
@@ -51,6 +52,8 @@ pub enum Broken {
     End(i64),
     /// The chain does not lead through the place that was written down.
     Anchor(i64),
+    /// The place that was written down was given up for a recorded reason, so that it proves nothing any more.
+    AnchorGone(i64),
 }
 
 impl fmt::Display for Broken {
@@ -65,6 +68,9 @@ impl fmt::Display for Broken {
             Self::Gap(first, last) => write!(f, "the record that {first} to {last} were removed is not genuine"),
             Self::End(seq) => write!(f, "the end of the chain at place {seq} is not the one that was signed"),
             Self::Anchor(seq) => write!(f, "place {seq} is not the one that was written down"),
+            Self::AnchorGone(seq) => {
+                write!(f, "place {seq}, which was written down, was removed for a recorded reason; expect a later one")
+            }
         }
     }
 }
@@ -101,6 +107,13 @@ pub async fn verify(db: &Db, key: &ChainKey, expected: Option<&Anchor>) -> Resul
     let waiting = db.read_one(sql, &[]).await?.map_or(Ok(0), |row| row.int("n"))?;
     walk.found.waiting = u64::try_from(waiting).unwrap_or_default();
     Ok(Ok(walk.found))
+}
+
+/// Whether the columns for lists are what the details say: an event must not hide from those who look for it.
+fn tells_its_subject(row: &Row) -> Result<bool, StoreError> {
+    let context = row.json("context")?;
+    let subject = context.as_object().map(Subject::of).unwrap_or_default();
+    Ok(row.opt_text("object_pk")? == subject.object_pk && row.opt_text("application")? == subject.application)
 }
 
 impl Walk<'_> {
@@ -158,7 +171,7 @@ impl Walk<'_> {
             return Ok(Err(Broken::Missing(next)));
         }
         let expected = hash(&self.found.hash, seq, row)?;
-        if row.opt_text("hash")?.as_deref() != Some(expected.as_str()) {
+        if row.opt_text("hash")?.as_deref() != Some(expected.as_str()) || !tells_its_subject(row)? {
             return Ok(Err(Broken::Changed(seq, id)));
         }
         let created = row.int("created")?;
@@ -180,6 +193,10 @@ impl Walk<'_> {
         let sql = "SELECT id, seq FROM audit_event WHERE seq >= $1 AND seq <= $2 ORDER BY seq LIMIT 1";
         if let Some(row) = tx.read_one(sql, &[gap.first.into(), gap.last.into()]).await? {
             return Ok(Err(Broken::Inserted(row.int("seq")?, row.text("id")?)));
+        }
+        // Whoever has the key can also write a gap.
+        if let Some(anchor) = self.expected.filter(|anchor| (next..gap.last).contains(&anchor.seq)) {
+            return Ok(Err(Broken::AnchorGone(anchor.seq)));
         }
         self.found.removed += u64::try_from(gap.last - gap.first + 1).unwrap_or_default();
         Ok(self.step(gap.last, gap.after.clone()))

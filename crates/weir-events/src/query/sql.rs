@@ -16,24 +16,55 @@ impl Query {
     /// Negation is carried down to the comparisons: those that stay as they are can use an index, and the others also
     /// hold where there is no value, as in memory.
     pub fn to_sql(&self, dialect: Dialect) -> (String, Vec<Val>) {
-        let piece = render(dialect, &self.root, false);
+        let piece = render(dialect, &self.root, Around::default());
         (piece.sql, piece.vals)
     }
 }
 
-fn render(dialect: Dialect, node: &Node, negated: bool) -> Piece {
+/// What stands around a part of a query.
+#[derive(Clone, Copy, Default)]
+struct Around {
+    /// The contrary is asked for.
+    negated: bool,
+    /// Something beside it, which has to hold as well, finds few events by an index of its own. Without statistics the
+    /// databases may then still prefer the index over actions, which finds very many.
+    narrowed: bool,
+}
+
+fn render(dialect: Dialect, node: &Node, around: Around) -> Piece {
+    let negated = around.negated;
     match node {
-        Node::Not(part) => render(dialect, part, !negated),
-        Node::All(parts) => join(dialect, parts, negated, if negated { " OR " } else { " AND " }),
-        Node::Any(parts) => join(dialect, parts, negated, if negated { " AND " } else { " OR " }),
-        Node::Compare(comparison) => leaf(dialect, comparison, negated),
+        Node::Not(part) => render(dialect, part, Around { negated: !negated, ..around }),
+        Node::All(parts) if !negated => {
+            let narrowed = around.narrowed || parts.iter().any(is_narrow);
+            join(dialect, parts, Around { narrowed, ..around }, " AND ")
+        }
+        Node::All(parts) => join(dialect, parts, around, " OR "),
+        Node::Any(parts) => join(dialect, parts, around, if negated { " AND " } else { " OR " }),
+        Node::Compare(comparison) => leaf(dialect, comparison, around),
     }
 }
 
-fn join(dialect: Dialect, parts: &[Node], negated: bool, word: &str) -> Piece {
+/// Whether few events meet this, and an index finds them.
+fn is_narrow(node: &Node) -> bool {
+    let Node::Compare(Comparison { field, test: Test::Is(value) }) = node else { return false };
+    let is_text = matches!(value, Value::Text(text) if !text.is_empty());
+    match field {
+        Field::Text(column) => is_text && ["id", "client_ip"].contains(column),
+        Field::Json("user", path) => match path.as_slice() {
+            [key] if key == "username" => is_text,
+            [key] if key == "pk" => matches!(value, Value::Number(..)),
+            _ => false,
+        },
+        Field::Json("context", path) => is_text && subject(path).is_some(),
+        _ => false,
+    }
+}
+
+fn join(dialect: Dialect, parts: &[Node], around: Around, word: &str) -> Piece {
     let mut all = Piece::default();
     for part in parts {
-        let part = render(dialect, part, negated);
+        let part = render(dialect, part, around);
         all.sql.push_str(if all.sql.is_empty() { "(" } else { word });
         all.sql.push_str(&part.sql);
         all.vals.extend(part.vals);
@@ -42,13 +73,19 @@ fn join(dialect: Dialect, parts: &[Node], negated: bool, word: &str) -> Piece {
     all
 }
 
-fn leaf(dialect: Dialect, comparison: &Comparison, negated: bool) -> Piece {
+fn leaf(dialect: Dialect, comparison: &Comparison, around: Around) -> Piece {
+    let negated = around.negated;
+    let field = match &comparison.field {
+        // An expression has no index.
+        Field::Text("action") if around.narrowed => &Field::Text("(action || '')"),
+        field => field,
+    };
     let tests: Vec<Piece> = match &comparison.test {
-        Test::In(values) => values.iter().map(|value| single(dialect, &comparison.field, &Wanted::Is(value))).collect(),
-        Test::Is(value) => vec![single(dialect, &comparison.field, &Wanted::Is(value))],
-        Test::Order(order, value) => vec![single(dialect, &comparison.field, &Wanted::Order(*order, value))],
-        Test::Contains(part) => vec![single(dialect, &comparison.field, &Wanted::Contains(part))],
-        Test::StartsWith(part) => vec![single(dialect, &comparison.field, &Wanted::StartsWith(part))],
+        Test::In(values) => values.iter().map(|value| single(dialect, field, &Wanted::Is(value))).collect(),
+        Test::Is(value) => vec![single(dialect, field, &Wanted::Is(value))],
+        Test::Order(order, value) => vec![single(dialect, field, &Wanted::Order(*order, value))],
+        Test::Contains(part) => vec![single(dialect, field, &Wanted::Contains(part))],
+        Test::StartsWith(part) => vec![single(dialect, field, &Wanted::StartsWith(part))],
     };
     let mut all = Piece::default();
     for test in tests {
@@ -93,6 +130,13 @@ fn single(dialect: Dialect, field: &Field, wanted: &Wanted<'_>) -> Piece {
         {
             Piece { sql: "username = ?".to_owned(), vals: vec![name.into()] }
         }
+        // What an event is about stands in a column too, without dashes: the index finds, the details decide.
+        (Field::Json("context", path), Wanted::Is(Value::Text(key))) if subject(path).is_some() => {
+            let exact = text(dialect, json_text(dialect, "context", path), wanted);
+            let sql = format!("({} = ? AND {})", subject(path).unwrap_or_default(), exact.sql);
+            let vals = std::iter::once(key.replace('-', "").into()).chain(exact.vals).collect();
+            Piece { sql, vals }
+        }
         (Field::Json(column, path), Wanted::Is(Value::Number(number, _))) if !path.is_empty() => {
             json_number(dialect, column, path, "=", *number)
         }
@@ -131,6 +175,15 @@ fn text(dialect: Dialect, found: Piece, wanted: &Wanted<'_>) -> Piece {
         }
     };
     Piece { sql, vals }
+}
+
+/// The column beside the details that tells what this path does.
+fn subject(path: &[String]) -> Option<&'static str> {
+    match path {
+        [part, key] if part == "model" && key == "pk" => Some("object_pk"),
+        [part, key] if part == "authorized_application" && key == "pk" => Some("application"),
+        _ => None,
+    }
 }
 
 fn quoted(column: &str) -> String {

@@ -4,7 +4,7 @@ use super::{MAX_COMPARISONS, MAX_DEPTH, MAX_LENGTH, MAX_VALUES, Query};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use weir_core::Map;
-use weir_store::{Db, Val, test_support::test_db};
+use weir_store::{Db, Dialect, Val, test_support::test_db};
 
 fn map(value: Value) -> Map {
     value.as_object().unwrap().clone()
@@ -202,4 +202,20 @@ fn what_has_an_index_is_asked_so_that_it_is_used() {
         .unwrap()
         .to_sql(weir_store::Dialect::Sqlite);
     assert_eq!(sql, "((action = ?) AND (user_id = ?) AND (created > ?))");
+}
+
+#[test]
+fn actions_leave_the_index_to_what_finds_fewer_events() {
+    let sql = |text: &str| Query::parse(text).unwrap().to_sql(Dialect::Sqlite).0;
+    let hinted = |text: &str| sql(text).contains("(action || '')");
+    for narrow in ["user.username = \"ann\"", "user.pk = 5", "client_ip = \"::1\"", "context.model.pk = \"a\""] {
+        assert!(hinted(&format!("action = \"login\" and {narrow}")), "{narrow}");
+        assert!(hinted(&format!("{narrow} and (created > 2026-01-01 and action in (\"login\"))")), "{narrow}");
+        assert!(!hinted(&format!("action = \"login\" or {narrow}")), "{narrow}");
+        assert!(!hinted(&format!("not (action = \"login\" and {narrow})")), "{narrow}");
+    }
+    assert!(!hinted("action = \"login\" and created > 2026-01-01"));
+    assert!(!hinted("action = \"login\" and user.username != \"ann\""));
+    let about = sql("context.model.pk = \"a-b\"");
+    assert!(about.contains("object_pk = ?") && about.contains("json_"), "{about}");
 }

@@ -141,22 +141,23 @@ async fn stats(call: Call) -> Result<Reply, ApiError> {
 async fn top_per_user(call: Call) -> Result<Reply, ApiError> {
     let top = call.number("top_n")?.unwrap_or(15).clamp(1, 100);
     let asked = call.request.parameter("action").is_some_and(|a| !a.is_empty()) || !call.values("actions").is_empty();
-    let default = if asked { Vec::new() } else { vec![Condition::new("action = ?", vec!["login".into()])] };
-    let mut selection = Selection::new(&call, default)?;
-    let dialect = call.app.site.db.dialect();
-    // Placeholders of this column come after those of the conditions.
-    selection.vals.push(dialect.json_path(&["authorized_application"]));
-    let application = dialect.json_text("context", &format!("${}", selection.vals.len()));
+    let mut more = vec![Condition::new("application IS NOT NULL", Vec::new())];
+    if !asked {
+        more.push(Condition::new("action = ?", vec!["login".into()]));
+    }
+    let selection = Selection::new(&call, more)?;
+    // What an application is called is told by the last event about it.
     let sql = format!(
-        "SELECT application, COUNT(*) AS n, COUNT(DISTINCT user_id) AS users FROM \
-         (SELECT user_id, {application} AS application FROM audit_event{}) AS e \
-         GROUP BY application ORDER BY n DESC, application LIMIT {top}",
+        "SELECT top.n, top.users, (SELECT e.context FROM audit_event e WHERE e.application = top.application \
+         ORDER BY e.created DESC LIMIT 1) AS context FROM \
+         (SELECT application, COUNT(*) AS n, COUNT(DISTINCT user_id) AS users FROM audit_event{} \
+         GROUP BY application ORDER BY n DESC, application LIMIT {top}) AS top ORDER BY top.n DESC, top.application",
         selection.sql
     );
     let rows = selection.read(&call, &sql).await?;
     let read = |row: &Row| {
-        let text = row.opt_text("application")?.unwrap_or_default();
-        let application: Map = serde_json::from_str(&text).unwrap_or_default();
+        let context = row.json("context")?;
+        let application = context.get("authorized_application").cloned().unwrap_or_else(|| json!({}));
         Ok(json!({"application": application, "counted_events": row.int("n")?, "unique_users": row.int("users")?}))
     };
     let list: Result<Vec<Value>, StoreError> = rows.iter().map(read).collect();

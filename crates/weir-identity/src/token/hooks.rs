@@ -1,6 +1,9 @@
 //! Rules of tokens that clients make, and the columns clients do not see.
 
-use super::Intent;
+use super::{
+    Intent,
+    revoked::{self, Which},
+};
 use crate::{Account, Grants, User, accounts, digest, kind, membership, permission};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -188,6 +191,8 @@ impl Hooks for TokenHooks {
     }
 
     async fn deleting(&self, unit: &mut Unit<'_>, old: &Stored) -> Result<(), ApiError> {
+        let now = unit.site.clock.now();
+        revoked::remember(&mut unit.tx, now, Which::Token(&old.pk)).await.map_err(store)?;
         permission::forget_object(unit, old).await
     }
 

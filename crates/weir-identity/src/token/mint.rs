@@ -1,6 +1,9 @@
 //! Tokens made by the server, and their keys.
 
-use super::{Intent, Token};
+use super::{
+    Intent, Token,
+    revoked::{self, Which},
+};
 use crate::{accounts, digest, kind};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -116,6 +119,8 @@ pub async fn view_key(unit: &mut Unit<'_>, token: &Stored) -> Result<String, Api
 /// # Errors
 /// 400 for an unusable key, 404 when the token is gone or leads into a flow; those of the store.
 pub async fn set_key(unit: &mut Unit<'_>, token: &Stored, key: &str) -> Result<(), ApiError> {
+    let now = unit.site.clock.now();
+    revoked::remember(&mut unit.tx, now, Which::Token(&token.pk)).await.map_err(store)?;
     write_key(unit, &token.pk, key).await?;
     unit.event(secret_event(action::SECRET_ROTATE, token)).await
 }

@@ -4,6 +4,7 @@
 mod flow;
 mod hooks;
 mod mint;
+pub mod revoked;
 mod rotate;
 
 pub use flow::{

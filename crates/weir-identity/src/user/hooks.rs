@@ -5,6 +5,7 @@ use crate::{
     Grants,
     accounts::{self, INTERNAL_SERVICE_ACCOUNT, UNUSABLE_PASSWORD},
     permission, session,
+    token::revoked::{self, Which},
 };
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -129,11 +130,13 @@ impl Hooks for UserHooks {
         if unit.actor.user_id.is_some() && old.text("type") == INTERNAL_SERVICE_ACCOUNT {
             return Err(ApiError::general("Can't modify internal service account users."));
         }
+        // Their tokens go with them.
+        let now = unit.site.clock.now();
+        revoked::remember(&mut unit.tx, now, Which::AllOf(old.int_pk())).await.map_err(store)?;
         if unit.snapshot.settings.gdpr_compliance {
             let sql = "DELETE FROM lockdown WHERE user_id = $1";
             unit.tx.write(sql, &[old.int_pk().into()]).await.map_err(store)?;
             // There may be many.
-            let now = unit.site.clock.now();
             let mut job = NewJob::new(FORGET, json!({"user": old.int_pk(), "before": now.timestamp_micros()}));
             job.uid = Some(old.pk.clone());
             job.description = Some("Remove the events of a deleted user".to_owned());

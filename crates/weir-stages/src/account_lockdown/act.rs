@@ -14,6 +14,7 @@ use weir_identity::{
     accounts::{self, INTERNAL_SERVICE_ACCOUNT, UNUSABLE_PASSWORD},
     artefacts::{self, Group},
     kind, session,
+    token::revoked::{self, Which},
 };
 use weir_resource::{Actor, Unit, store};
 
@@ -181,6 +182,9 @@ async fn begin(app: &App, mut unit: Unit<'_>, order: &Order) -> Result<Result<Be
     let before = account.security_epoch;
     let mut after = before;
     if !groups.is_empty() {
+        if groups.contains(&Group::Tokens) {
+            revoked::remember(&mut unit.tx, started, Which::AllOf(user)).await.map_err(store)?;
+        }
         artefacts::end(&mut unit.tx, user, &groups).await.map_err(store)?;
         after = accounts::advance_epoch(&mut unit.tx, user).await.map_err(store)?.unwrap_or(before);
         artefacts::carry_over(&mut unit.tx, user, &groups, (before, after)).await.map_err(store)?;

@@ -1,8 +1,9 @@
 //! What all stages with WebAuthn share.
 
 use super::{WebAuthnDeviceType, device_type::Model};
-use serde_json::Value;
+use serde_json::{Value, json};
 use weir_core::{Map, Ref};
+use weir_events::action;
 use weir_flow::{Reject, StageCx, keys};
 use weir_identity::{
     accounts, brand_for_host,
@@ -152,6 +153,11 @@ pub(crate) async fn judge(
         Ok(seen) => webauthn::advance(&mut cx.unit.tx, &device, seen.sign_count.into(), seen.backed_up).await?,
         Err(refusal) => {
             tracing::info!(%refusal, "an assertion was refused");
+            if matches!(refusal, Refusal::Counter) {
+                let message = "The counter of a security key did not grow: there may be a copy of it.";
+                let context = json!({"message": message, "device": device.summary(), "stage": cx.stage_summary()});
+                cx.event(action::SUSPICIOUS_REQUEST, context);
+            }
             false
         }
     };

@@ -38,6 +38,14 @@ impl RelObj {
     }
 }
 
+/// The error of a handler for which this is not the time: the job waits, and the attempt does not count.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("put off until {until}")]
+pub struct PutOff {
+    /// When to try again.
+    pub until: DateTime<Utc>,
+}
+
 /// A job to be enqueued.
 #[derive(Clone, Debug)]
 pub struct NewJob {

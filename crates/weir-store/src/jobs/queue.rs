@@ -164,6 +164,8 @@ pub(super) enum Outcome {
     Failed {
         reason: String,
     },
+    /// It asked to wait. The attempt does not count.
+    PutOff(DateTime<Utc>),
     /// Not its fault: the worker is going away. The attempt does not count.
     Released,
 }
@@ -190,6 +192,10 @@ pub(super) async fn settle(
         Outcome::Failed { .. } => (
             "state = 'queued', aggregated_status = 'queued', eta = $5, due = $5",
             vec![(now + backoff(job.attempts)).into()],
+        ),
+        Outcome::PutOff(until) => (
+            "state = 'queued', aggregated_status = 'queued', eta = $5, due = $5, attempts = attempts - 1",
+            vec![(*until).into()],
         ),
         Outcome::Released => {
             ("state = 'queued', aggregated_status = 'queued', due = $4, attempts = attempts - 1", Vec::new())

@@ -16,7 +16,7 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    LogLevel, LogLine,
+    LogLevel, LogLine, PutOff,
     queue::{self, Outcome, Taken},
     schedules,
 };
@@ -31,6 +31,12 @@ pub trait JobHandler: Send + Sync + 'static {
     /// How long one attempt may take.
     fn time_limit(&self) -> Duration {
         Duration::from_secs(600)
+    }
+
+    /// Whether most of its time goes by waiting for other systems. Such jobs have places of their own, so that slow
+    /// systems hold up nothing but themselves.
+    fn waits_for_others(&self) -> bool {
+        false
     }
 }
 
@@ -137,6 +143,36 @@ fn shorten(text: &mut String) {
     }
 }
 
+/// Jobs that wait for other systems, at once.
+const WAITING: usize = 32;
+
+/// Attempts on their way.
+#[derive(Default)]
+struct Running {
+    own: JoinSet<()>,
+    waiting: JoinSet<()>,
+}
+
+impl Running {
+    fn is_empty(&self) -> bool {
+        self.own.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Waits for the end of one; false when none is on its way.
+    async fn one(&mut self) -> bool {
+        tokio::select! {
+            Some(_) = self.own.join_next() => true,
+            Some(_) = self.waiting.join_next() => true,
+            else => false,
+        }
+    }
+
+    fn abort_all(&mut self) {
+        self.own.abort_all();
+        self.waiting.abort_all();
+    }
+}
+
 /// Works on the jobs of one database.
 #[derive(Clone)]
 pub struct Runner {
@@ -208,7 +244,7 @@ impl Runner {
 
     /// Works until `shutdown` ends, then lets running jobs finish for a while and gives the others back.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
-        let mut running = JoinSet::new();
+        let mut running = Running::default();
         let mut next_heartbeat = Instant::now();
         let mut reported = false;
         tokio::pin!(shutdown);
@@ -221,16 +257,16 @@ impl Runner {
             self.log_failure(looked, &mut reported);
             tokio::select! {
                 () = &mut shutdown => break,
-                Some(_) = running.join_next() => {}
-                () = self.db.jobs_woken(), if running.len() < self.concurrency => {}
+                true = running.one() => {}
+                () = self.db.jobs_woken(), if self.has_room(&running) => {}
                 () = sleep(self.poll) => {}
             }
         }
         // Each attempt gives itself back when it is told to stop.
-        let drained = timeout(self.grace, async { while running.join_next().await.is_some() {} }).await;
+        let drained = timeout(self.grace, async { while running.one().await {} }).await;
         if drained.is_err() {
             running.abort_all();
-            while running.join_next().await.is_some() {}
+            while running.one().await {}
             self.release().await;
         }
         self.log_failure(self.sign_off().await, &mut reported);
@@ -241,27 +277,35 @@ impl Runner {
     pub async fn run_due(&self) -> Result<usize, StoreError> {
         let mut attempts = 0;
         loop {
-            let mut running = JoinSet::new();
+            let mut running = Running::default();
             self.look(&mut running).await?;
             if running.is_empty() {
                 return Ok(attempts);
             }
-            while running.join_next().await.is_some() {
+            while running.one().await {
                 attempts += 1;
             }
         }
     }
 
+    fn has_room(&self, running: &Running) -> bool {
+        running.own.len() < self.concurrency || running.waiting.len() < WAITING
+    }
+
     /// One round: schedules, abandoned jobs, due jobs.
-    async fn look(&self, running: &mut JoinSet<()>) -> Result<(), StoreError> {
+    async fn look(&self, running: &mut Running) -> Result<(), StoreError> {
         let now = (self.clock)();
         schedules::tick(&self.db, now).await?;
         queue::reclaim(&self.db, now).await?;
-        let free = self.concurrency.saturating_sub(running.len());
-        let actors: Vec<&str> = self.handlers.keys().copied().collect();
         let lease = self.lease_delta();
-        for job in queue::take(&self.db, &self.worker_id, &actors, free, now, lease).await? {
-            running.spawn(self.clone().attempt(job));
+        let places = [(false, self.concurrency, &mut running.own), (true, WAITING, &mut running.waiting)];
+        for (waits, most, set) in places {
+            let free = most.saturating_sub(set.len());
+            let fit = self.handlers.iter().filter(|(_, handler)| handler.waits_for_others() == waits);
+            let actors: Vec<&str> = fit.map(|(actor, _)| *actor).collect();
+            for job in queue::take(&self.db, &self.worker_id, &actors, free, now, lease).await? {
+                set.spawn(self.clone().attempt(job));
+            }
         }
         Ok(())
     }
@@ -306,7 +350,10 @@ impl Runner {
                 let report = cx.report();
                 Outcome::Done { worst: report.worst.unwrap_or(LogLevel::Debug), result: report.result.clone() }
             }
-            Ok(Err(error)) => failed(format!("{error:#}")),
+            Ok(Err(error)) => match error.downcast_ref::<PutOff>() {
+                Some(wish) => Outcome::PutOff(wish.until),
+                None => failed(format!("{error:#}")),
+            },
             Err(error) if error.is_panic() => failed(format!("The task panicked: {}", panic_text(error.into_panic()))),
             Err(_) => Outcome::Released,
         };

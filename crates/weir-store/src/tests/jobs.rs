@@ -63,6 +63,9 @@ impl JobHandler for Puppet {
         match text("do").as_deref() {
             Some("fail") => anyhow::bail!("no luck"),
             Some("fail once") if cx.attempt() == 1 => anyhow::bail!("no luck yet"),
+            Some("wait a minute") if self.runs.load(Ordering::SeqCst) < 4 => {
+                return Err(jobs::PutOff { until: cx.now() + TimeDelta::minutes(1) }.into());
+            }
             Some("panic") => panic!("oh dear"),
             Some("hang") => std::future::pending().await,
             _ => cx.set_result(json!({"ok": true})),
@@ -72,6 +75,20 @@ impl JobHandler for Puppet {
 
     fn time_limit(&self) -> Duration {
         Duration::from_secs(30)
+    }
+}
+
+/// Does the same with a system far away.
+struct Distant(Puppet);
+
+#[async_trait::async_trait]
+impl JobHandler for Distant {
+    async fn run(&self, cx: &JobCx) -> Result<(), anyhow::Error> {
+        self.0.run(cx).await
+    }
+
+    fn waits_for_others(&self) -> bool {
+        true
     }
 }
 
@@ -89,7 +106,8 @@ pub(super) fn bench(db: &Db) -> Bench {
 
 fn runner(db: &Db, clock: &TestClock, runs: &Arc<AtomicUsize>) -> Runner {
     let puppet: Arc<dyn JobHandler> = Arc::new(Puppet { runs: Arc::clone(runs) });
-    Runner::new(db.clone(), clock.shared(), BTreeMap::from([("puppet", puppet)]), 4)
+    let distant: Arc<dyn JobHandler> = Arc::new(Distant(Puppet { runs: Arc::clone(runs) }));
+    Runner::new(db.clone(), clock.shared(), BTreeMap::from([("puppet", puppet), ("distant", distant)]), 4)
         .timing(Duration::from_millis(400), Duration::from_millis(20))
         .grace(Duration::from_millis(200))
 }
@@ -323,4 +341,42 @@ async fn lists_filter_search_order_and_page() {
     assert_eq!((page.total, uids), (7, vec!["puppet:item%3", "puppet:item%2", "puppet:item%1"]));
     let mut tx = db.tx();
     assert_eq!(jobs::purge(&mut tx, bench.clock.now() + TimeDelta::seconds(1)).await.unwrap(), 6);
+}
+
+#[tokio::test]
+async fn jobs_that_wait_for_other_systems_take_no_place_from_the_rest() {
+    let db = test_db().await;
+    let bench = bench(&db);
+    for number in 1..=20 {
+        enqueue(&db, &bench.clock, number, NewJob::new("distant", json!({"do": "hang"}))).await;
+    }
+    let usual = enqueue(&db, &bench.clock, 21, NewJob::new("puppet", json!({}))).await;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let runner = tokio::spawn(bench.runner.clone().run(async move {
+        stopped.await.ok();
+    }));
+    wait_for(&db, usual, JobState::Done).await;
+    let running = wait_for(&db, Uuid::from_u128(20), JobState::Running).await;
+    assert_eq!(running.actor_name, "distant");
+    stop.send(()).unwrap();
+    runner.await.unwrap();
+    assert_eq!(get(&db, Uuid::from_u128(1)).await.state, JobState::Queued, "it is given back");
+}
+
+#[tokio::test]
+async fn a_job_that_asks_to_wait_waits_and_has_not_tried() {
+    let db = test_db().await;
+    let bench = bench(&db);
+    let mut job = NewJob::new("puppet", json!({"do": "wait a minute", "info": "here"}));
+    job.max_retries = 0;
+    let id = enqueue(&db, &bench.clock, 1, job).await;
+    for _ in 0..3 {
+        assert_eq!(bench.runner.run_due().await.unwrap(), 1);
+        assert_eq!(bench.runner.run_due().await.unwrap(), 0, "not before its time");
+        assert_eq!(get(&db, id).await.state, JobState::Queued);
+        bench.clock.advance(TimeDelta::minutes(1));
+    }
+    assert_eq!(bench.runner.run_due().await.unwrap(), 1);
+    let done = get(&db, id).await;
+    assert_eq!((done.state, done.retries), (JobState::Done, 0));
 }

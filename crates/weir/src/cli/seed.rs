@@ -132,17 +132,18 @@ pub async fn events(core: &Core, count: u32) -> Result<()> {
     let begun = std::time::Instant::now();
     server::events::seal_waiting(core).await?;
     print(&format!("sealed {:.0}", rate(count, begun)))?;
-    Ok(site.db.maintain().await?)
+    site.db.maintain().await?;
+    Ok(weir_events::forget_statistics(&site.db).await?)
 }
 
 async fn add_events(core: &Core, first: u32, count: u32, all: u32) -> Result<()> {
-    const COLUMNS: usize = 11;
+    const COLUMNS: usize = 12;
     const ACTIONS: [&str; 4] = ["login", "login_failed", "model_updated", "authorize_application"];
     let now = core.site.clock.now();
     let year = chrono::TimeDelta::days(365);
     let mut sql = String::from(
         "INSERT INTO audit_event (id, \"user\", user_id, username, action, app, context, client_ip, brand, created, \
-         expires) VALUES ",
+         expires, application) VALUES ",
     );
     let mut vals: Vec<Val> = Vec::new();
     for row in 0..count {
@@ -172,6 +173,7 @@ async fn add_events(core: &Core, first: u32, count: u32, all: u32) -> Result<()>
             json!({"name": "Default"}).into(),
             created.into(),
             (now + year).into(),
+            format!("{:032x}", number % 50).into(),
         ]);
     }
     let mut tx = core.site.db.tx();

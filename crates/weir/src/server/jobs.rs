@@ -23,7 +23,7 @@ use weir_store::{
     },
 };
 
-use super::{Core, blueprints::APPLY};
+use super::{Core, blueprints::APPLY, certificates};
 use crate::config::Config;
 
 const CLEAN: &str = "clean_expired";
@@ -39,6 +39,7 @@ const SCHEDULES: &[(&str, &str, &str)] = &[
     (ROTATE, "*/5 * * * *", "Give expired API tokens a new key and remove the others"),
     (MAINTAIN, "17 * * * *", "Refresh the statistics of the database"),
     (DISCOVER, "*/10 * * * *", "Apply blueprints that are new or have changed"),
+    (certificates::LOOK, "29 4 * * *", "Tell of certificates that end soon or have ended"),
     (TRIM, "41 3 * * *", "Forget former passwords that no policy looks at"),
     (SOURCES, "23 * * * *", "Fetch what the providers of sources tell of themselves, and their keys"),
     (weir_sync::tasks::SWEEP, weir_sync::tasks::SWEEP_CRONTAB, "Wake targets of the sync that have something due"),
@@ -54,6 +55,7 @@ const EXPIRING: &[(&str, &str, &str)] = &[
     ("identity_consent", "id", "expires"),
     ("mail_outbox", "id", "expires"),
     ("mail_throttle", "recipient", "expires"),
+    ("revoked_key", "key_digest", "expires"),
     ("source_login", "state_digest", "expires"),
 ];
 
@@ -83,6 +85,7 @@ pub async fn runner(config: &Config, core: &Arc<Core>) -> Result<Runner> {
     handlers.insert(ROTATE, Arc::new(Rotate(Arc::clone(core))));
     handlers.insert(MAINTAIN, Arc::new(Maintain));
     handlers.insert(DISCOVER, Arc::new(Discover(Arc::clone(core))));
+    handlers.insert(certificates::LOOK, Arc::new(certificates::Look(Arc::clone(core))));
     handlers.insert(TRIM, Arc::new(TrimPasswords(Arc::clone(core))));
     handlers.insert(SOURCES, Arc::new(RefreshSources(Arc::clone(core))));
     handlers.insert(user::FORGET, Arc::new(Forget(Arc::clone(core))));
@@ -90,7 +93,7 @@ pub async fn runner(config: &Config, core: &Arc<Core>) -> Result<Runner> {
     let mail = Deliver { site: Arc::clone(&core.site), mailer: Arc::clone(&core.engine.mail) };
     handlers.insert(outbox::ACTOR, Arc::new(mail));
     handlers.insert(weir_audit::DISPATCH, Arc::new(weir_audit::Dispatch(Arc::clone(&core.engine))));
-    handlers.insert(weir_audit::DELIVER, Arc::new(weir_audit::Deliver(Arc::clone(&core.engine))));
+    handlers.insert(weir_audit::DELIVER, Arc::new(weir_audit::Deliver::new(&core.engine)));
     handlers.insert(weir_audit::EXPORT, Arc::new(weir_audit::Export(Arc::clone(&core.engine))));
     handlers.insert(bulk::ACTOR, Arc::new(bulk::LockDownUsers(Arc::clone(&core.engine))));
     handlers.extend(weir_sync::tasks::handlers(&core.sync));
@@ -134,6 +137,7 @@ impl JobHandler for Told {
         let done = self.inner.run(cx).await;
         // Once for each task, however often it is tried.
         if let (Err(error), 1) = (&done, cx.attempt())
+            && !error.is::<jobs::PutOff>()
             && let Err(untold) = self.tell(error).await
         {
             tracing::warn!(error = format!("{untold:#}"), task = self.actor, "a failed task could not be told");
@@ -143,6 +147,10 @@ impl JobHandler for Told {
 
     fn time_limit(&self) -> Duration {
         self.inner.time_limit()
+    }
+
+    fn waits_for_others(&self) -> bool {
+        self.inner.waits_for_others()
     }
 }
 
@@ -266,7 +274,8 @@ struct Maintain;
 #[async_trait]
 impl JobHandler for Maintain {
     async fn run(&self, cx: &JobCx) -> Result<()> {
-        Ok(cx.db().maintain().await?)
+        cx.db().maintain().await?;
+        Ok(weir_events::forget_statistics(cx.db()).await?)
     }
 }
 

@@ -4,6 +4,7 @@
 //! process of its own needs: signals and the printed link. [`Core`] is what commands use without any of that.
 
 mod blueprints;
+mod certificates;
 mod core;
 pub(crate) mod events;
 mod jobs;

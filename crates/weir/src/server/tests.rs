@@ -1,5 +1,6 @@
 mod applications;
 mod escalation;
+mod events;
 mod objects;
 mod rights;
 mod samples;

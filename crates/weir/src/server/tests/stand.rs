@@ -36,6 +36,7 @@ pub struct Stand {
 pub struct Answer {
     pub status: u16,
     pub body: Value,
+    pub text: String,
 }
 
 impl Answer {
@@ -143,7 +144,7 @@ impl Stand {
             let wrong = facts.violations(operation, status, &body);
             assert!(wrong.is_empty(), "{operation} answers {status} against the contract: {wrong:#?}\n{body}");
         }
-        Answer { status, body }
+        Answer { status, body, text: String::from_utf8_lossy(&bytes).into_owned() }
     }
 
     pub async fn get(&self, who: &Person, path: &str) -> Answer {
