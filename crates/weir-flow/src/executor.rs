@@ -21,7 +21,7 @@ use std::{
 };
 use uuid::Uuid;
 use weir_core::{ApiError, Map};
-use weir_identity::{Account, avatar, session::SessionRow, token};
+use weir_identity::{Account, Brand, avatar, session::SessionRow, token};
 use weir_policy::{PolicyEffect, RequestInfo};
 use weir_resource::{Actor, Site, Snapshot, Unit, store};
 
@@ -108,13 +108,15 @@ impl<'a> Executor<'a> {
         (flow_id, flow): (Uuid, Arc<Flow>),
     ) -> Self {
         let mut unit = Unit::new(&app.site, Actor::default());
-        let brand = request.brand.map_or_else(|| json!({}), |id| crate::planner::summary(&unit.snapshot, id));
+        let brand = request.brand.and_then(|id| Some(unit.snapshot.get::<Brand>(id)?.event_brand(Some(id))));
+        let brand = brand.unwrap_or_else(|| json!({}));
         unit.actor = Actor {
             origin: request.origin(user.as_ref(), brand),
             user_id: user.as_ref().map(|u| u.id),
             epoch: user.as_ref().map(|u| u.security_epoch),
             request_id: request.request_id.clone(),
         };
+        request.unmask(&mut unit.actor.origin);
         let mut state = FlowState::read(session.as_ref().and_then(|s| s.flow.as_deref()));
         let now = app.site.clock.now();
         let receipt = state

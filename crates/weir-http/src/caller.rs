@@ -166,6 +166,7 @@ impl Caller {
             info.certificates.extend(client_certificate::of_outpost(&request.headers));
         }
         info.user = self.user.as_ref().map(|user| user.id);
+        info.impersonator = self.original.as_ref().map(Account::event_user);
         info
     }
 

@@ -60,6 +60,8 @@ pub struct RequestInfo {
     pub outpost: Option<Value>,
     /// Key of the user who is signed in; policies may be asked about another one.
     pub user: Option<i64>,
+    /// Who acts as that user, as events name people; none when nobody but the user does.
+    pub impersonator: Option<Value>,
 }
 
 impl RequestInfo {
@@ -85,6 +87,18 @@ impl RequestInfo {
     /// A header by lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// Names who really acts, on behalf of whom the event would name without this.
+    pub fn unmask(&self, origin: &mut Origin) {
+        let Some(real) = &self.impersonator else { return };
+        let mut user = real.clone();
+        if let Some(user) = user.as_object_mut() {
+            user.insert("on_behalf_of".to_owned(), origin.user.take());
+        }
+        origin.user = user;
+        origin.user_id = real.get("pk").and_then(Value::as_i64);
+        origin.username = real.get("username").and_then(Value::as_str).unwrap_or_default().to_owned();
     }
 
     /// The part of an event that tells about the request.

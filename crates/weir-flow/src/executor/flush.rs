@@ -104,6 +104,7 @@ impl Executor<'_> {
             origin.user = user;
             origin.user_id = Some(subject.id);
             origin.username = subject.username;
+            self.cx.request.unmask(origin);
         }
         let args: Map = self.cx.query.iter().map(|(n, v)| (n.clone(), Value::from(v.clone()))).collect();
         if let Some(request) = self.cx.unit.actor.origin.http_request.as_object_mut() {
