@@ -201,7 +201,7 @@ fn what_has_an_index_is_asked_so_that_it_is_used() {
     let (sql, _) = Query::parse("action = \"login\" and user.pk = 5 and created > 2026-01-01")
         .unwrap()
         .to_sql(weir_store::Dialect::Sqlite);
-    assert_eq!(sql, "((action = ?) AND (user_id = ?) AND (created > ?))");
+    assert_eq!(sql, "(((action || '') = ?) AND (user_id = ?) AND (created > ?))");
 }
 
 #[test]
