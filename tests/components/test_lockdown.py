@@ -156,6 +156,9 @@ def test_a_list_of_users_is_locked_by_a_task_that_asks_for_each(site):
         "the task", lambda: (t := site.api("GET", f"/tasks/tasks/{made['task']}/"))["state"] == "done" and t, 20
     )
     assert task["actor_name"] == "lock_down_users"
+    # Whom one may not see has no name on one's list.
+    names = {user["pk"]: user["username"] for user in done["users"]}
+    assert names[victims[0]["pk"]] == "victim-0" and names[victims[10]["pk"]] is None
     # Others do not see what is not theirs.
     stranger = key_of(site, person(site, "stranger"), "stranger-api")
     for path in (f"/weir/lockdowns/batches/{made['batch']}/", f"/weir/lockdowns/{records[0]['record']['id']}/"):
@@ -229,6 +232,25 @@ def test_nothing_survives_that_is_minted_beside_a_lockdown(site):
     assert all(browser.me() is None for browser in browsers)
     record = site.api("GET", f"/weir/lockdowns/?user={ann['pk']}")["results"][0]["record"]
     assert all(kind["remaining"] == 0 for kind in record["artefacts"]), record
+
+
+def test_a_list_whose_server_dies_is_worked_off_by_the_next_one_and_locks_nobody_twice(start_server):
+    server = start_server(WORKER__LEASE_SECS=5)
+    users = [server.user(f"victim-{number}")["pk"] for number in range(150)]
+    made = server.api("POST", "/weir/lockdowns/", {"reason": "leak", "users": users})
+    path = f"/weir/lockdowns/batches/{made['batch']}/"
+    counts = lambda: server.api("GET", path)["counts"]
+    wait_for("the first of them", lambda: counts()["locked"] > 0, 30)
+    server.process.kill()
+    server.process.wait()
+    server.start()
+    wait_for("the rest", lambda: counts()["waiting"] == 0, 90)
+    assert counts() == {"waiting": 0, "locked": len(users), "refused": 0, "failed": 0}
+    found = server.api("GET", f"/weir/lockdowns/?batch={made['batch']}&page_size=100")
+    records = found["results"] + server.api("GET", f"/weir/lockdowns/?batch={made['batch']}&page_size=100&page=2")["results"]
+    assert sorted(record["record"]["user"]["pk"] for record in records) == sorted(users)
+    task = lambda: server.api("GET", f"/tasks/tasks/{made['task']}/")
+    wait_for("the task", lambda: task()["state"] == "done", 30)
 
 
 def test_targets_of_the_sync_are_told_at_once_and_a_dead_one_delays_nobody(site):

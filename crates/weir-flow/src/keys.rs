@@ -112,6 +112,8 @@ pub const INVITATION_IN_EFFECT: Key<bool> = Key::new("invitation_in_effect");
 pub const INVITATION: Key<Value> = Key::new("invitation");
 /// invitation → prompt: answers given in advance, which win over those of the person.
 pub const INVITATION_FIXED: Key<Map> = Key::new("weir/stages/invitation/fixed");
+/// invitation → user_write: who invited, and their security epoch then.
+pub const INVITATION_BY: Key<(i64, i64)> = Key::new("weir/stages/invitation/by");
 /// expressions → email: another address than the account's.
 pub const EMAIL: Key<String> = Key::new("email");
 /// email → policies: a mail is on its way.

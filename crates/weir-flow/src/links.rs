@@ -229,6 +229,7 @@ pub async fn recovery_link(
     let new = token::NewFlowToken {
         identifier: format!("{}-password-reset", target.uid(&app.site.installation.id)),
         user_id: target.id,
+        epoch: Some(target.security_epoch),
         flow_id,
         plan: json!(plan).to_string(),
         expires,

@@ -102,52 +102,101 @@ pub const ARTEFACTS: &[Artefact] = &[
     },
 ];
 
-/// What browsers carry: signed, with the epoch inside, so that it is dead as soon as the epoch is another. We do not know
-/// how many there are.
-pub const CARRIED: &[&str] = &["remembered_authenticator", "remembered_device"];
+/// What browsers carry, or others' sessions: it names the epoch, so that it is dead as soon as the epoch is another. We do
+/// not know how many there are.
+pub const CARRIED: &[&str] = &["impersonation", "remembered_authenticator", "remembered_device"];
 
-/// Tables that name a user and have an end, but let nobody in.
+/// Ways in that stay, with their tables: they open nothing while the account is deactivated, and their owner needs them
+/// later. Whoever opens the account again has to know of them, so inventories count them.
+pub const STAYS: &[(&str, &str)] = &[
+    ("authenticator_duo", "identity_device_duo"),
+    ("authenticator_email", "identity_device_email"),
+    ("authenticator_endpoint", "identity_device_endpoint"),
+    ("authenticator_sms", "identity_device_sms"),
+    ("authenticator_static", "identity_device_static"),
+    ("authenticator_totp", "identity_device_totp"),
+    ("authenticator_webauthn", "identity_device_webauthn"),
+    ("source_connection", "source_user_connection"),
+];
+
+/// Tables that name a user but let nobody in.
 pub const EXEMPT: &[(&str, &str)] = &[
     ("audit_event", "tells what happened"),
     ("data_export", "a file that only who is signed in as the user is given"),
     ("event_notification", "a message that only who is signed in as the user is shown"),
     ("flow_run", "tells how a flow went"),
+    ("identity_membership", "what the account may do, not who may use it"),
+    ("identity_user_role", "what the account may do, not who may use it"),
+    ("lockdown", "tells what a lockdown ended"),
+    ("lockdown_batch_user", "tells whom a list named"),
+    ("password_history", "hashes that no longer open anything"),
     ("revoked_key", "keys that open nothing any more"),
+    ("sync_entra_user", "where another system keeps a copy"),
+    ("sync_google_user", "where another system keeps a copy"),
+    ("sync_moved", "what other systems are still to be told"),
+    ("sync_scim_user", "where another system keeps a copy"),
 ];
 
-/// How many of each kind there are, by name.
+/// How many there are of each kind, by name.
+pub type Counts = BTreeMap<&'static str, i64>;
+
+/// How many of each kind there are.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn count(mut reader: impl Reader, user_id: i64) -> Result<BTreeMap<&'static str, i64>, StoreError> {
-    let parts = ARTEFACTS
-        .iter()
-        .map(|a| format!("SELECT '{}' AS kind, COUNT(*) AS found FROM {} WHERE {}", a.kind, a.table, a.of_user));
-    let sql = parts.collect::<Vec<_>>().join(" UNION ALL ");
-    let mut found = BTreeMap::new();
+pub async fn count(reader: impl Reader, user_id: i64) -> Result<Counts, StoreError> {
+    let parts = ARTEFACTS.iter().map(|a| (a.kind, a.table, a.of_user));
+    counted(reader, parts, user_id).await
+}
+
+/// How many ways in there are that stay.
+///
+/// # Errors
+/// Those of the store.
+pub async fn staying(reader: impl Reader, user_id: i64) -> Result<Counts, StoreError> {
+    counted(reader, STAYS.iter().map(|(kind, table)| (*kind, *table, "\"user\" = $1")), user_id).await
+}
+
+/// Counts by name, table and condition, in one statement.
+async fn counted(
+    mut reader: impl Reader,
+    kinds: impl Iterator<Item = (&'static str, &'static str, &'static str)> + Clone,
+    user_id: i64,
+) -> Result<Counts, StoreError> {
+    let part =
+        |(kind, table, condition)| format!("SELECT '{kind}' AS kind, COUNT(*) AS found FROM {table} WHERE {condition}");
+    let sql = kinds.clone().map(part).collect::<Vec<_>>().join(" UNION ALL ");
+    let mut found = Counts::new();
     for row in reader.read(&sql, &[user_id.into()]).await? {
         let name = row.text("kind")?;
-        if let Some(artefact) = ARTEFACTS.iter().find(|a| a.kind == name) {
-            found.insert(artefact.kind, row.int("found")?);
+        if let Some((kind, ..)) = kinds.clone().find(|(kind, ..)| *kind == name) {
+            found.insert(kind, row.int("found")?);
         }
     }
     Ok(found)
 }
 
-/// Ends every artefact of these groups. The user's row must be locked.
+/// Ends every artefact of these groups, where some were found; gives how many ended. The user's row must be locked since
+/// before they were counted, so that no others can come.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn end(tx: &mut Tx, user_id: i64, groups: &[Group]) -> Result<(), StoreError> {
-    for artefact in ARTEFACTS.iter().filter(|a| groups.contains(&a.group)) {
-        let (table, of_user) = (artefact.table, artefact.of_user);
-        let sql = match artefact.end {
-            End::Delete => format!("DELETE FROM {table} WHERE {of_user}"),
-            End::Strip(assignments) => format!("UPDATE {table} SET {assignments} WHERE {of_user}"),
+pub async fn end(tx: &mut Tx, user_id: i64, groups: &[Group], found: &Counts) -> Result<i64, StoreError> {
+    let is_there = |a: &&Artefact| groups.contains(&a.group) && found.get(a.kind).is_some_and(|count| *count > 0);
+    let there: Vec<&Artefact> = ARTEFACTS.iter().filter(is_there).collect();
+    let mut ended = 0;
+    // Kinds of one table end in one statement; the order is that of the list.
+    for alike in there.chunk_by(|a, b| (a.table, a.end) == (b.table, b.end)) {
+        let Some(Artefact { table, end, .. }) = alike.first() else { continue };
+        let which: Vec<String> = alike.iter().map(|a| format!("({})", a.of_user)).collect();
+        let which = which.join(" OR ");
+        let sql = match end {
+            End::Delete => format!("DELETE FROM {table} WHERE {which}"),
+            End::Strip(assignments) => format!("UPDATE {table} SET {assignments} WHERE {which}"),
         };
-        tx.write(&sql, &[user_id.into()]).await?;
+        ended += i64::try_from(tx.write(&sql, &[user_id.into()]).await?).unwrap_or(i64::MAX);
     }
-    Ok(())
+    Ok(ended)
 }
 
 /// Takes what is to be kept over into a new epoch. The user's row must be locked.

@@ -10,6 +10,7 @@ use crate::{
     remote::Trouble,
     say,
 };
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use weir_core::{ApiError, Map};
@@ -35,6 +36,16 @@ use weir_resource::{Actor, Snapshot, Unit, store};
 const INBUILT: &str = "authentik.core.auth.InbuiltBackend";
 const USER_LOGIN: &str = "authentik_stages_user_login.userloginstage";
 const USER_WRITE: &str = "authentik_stages_user_write.userwritestage";
+
+/// A lockdown tells when it began; whoever left for a source until it was done was on their way. The clocks of nodes differ
+/// by less.
+const LOCKING: TimeDelta = TimeDelta::seconds(5);
+
+/// Whether an account is as it was when it was recognised: active, and of the same epoch.
+fn is_same(known: Option<&Account>, now: Option<&Account>) -> bool {
+    let (Some(known), Some(now)) = (known, now) else { return false };
+    now.is_active && now.security_epoch == known.security_epoch
+}
 
 /// Who acts, for events.
 pub fn actor(caller: &Caller, request: &Incoming, snapshot: &Snapshot) -> Actor {
@@ -82,6 +93,8 @@ pub struct Arrival<'a> {
     pub info: Map,
     /// Variables of mappings.
     pub variables: Map,
+    /// When the browser was sent to the source.
+    pub departed: DateTime<Utc>,
     /// The plan that waits for this sign-in.
     pub waiting: Option<&'a Waiting>,
     /// Query of the page to go on with.
@@ -137,11 +150,24 @@ impl Arrival<'_> {
             Match::Oneself(user) => self.connect_oneself(unit, &mut visit, user, context).await,
             Match::Known(known, account) => {
                 let now = engine.site.clock.now();
+                // What the provider gave must not come after a lockdown, which removes it; nor is somebody let in who was
+                // on their way when the account was locked.
+                let now_is = accounts::lock(&mut unit.tx, account.id).await.map_err(store)?;
+                if !is_same(Some(&account), now_is.as_ref())
+                    || self.locked_since_departure(&mut unit, account.id).await?
+                {
+                    unit.commit().await?;
+                    return Ok(PageReply::denied(say::STALE));
+                }
                 connections::renew(&mut unit.tx, now, known.id, &self.new).await.map_err(store)?;
                 if self.caller.user.is_some() {
                     return self.go_on(unit, &mut visit, context).await;
                 }
                 self.start(unit, &mut visit, Some(&account), context, groups, Kept::Connection).await
+            }
+            Match::Found(account) if self.locked_since_departure(&mut unit, account.id).await? => {
+                unit.commit().await?;
+                Ok(PageReply::denied(say::STALE))
             }
             Match::Found(account) => self.start(unit, &mut visit, Some(&account), context, groups, Kept::Link).await,
             _ => self.start(unit, &mut visit, None, context, groups, Kept::Enrolment).await,
@@ -238,6 +264,13 @@ impl Arrival<'_> {
         Ok(PageReply::denied(refusal.text()))
     }
 
+    /// Whether a user was locked down while this browser was away. To be asked while the user's row is held.
+    async fn locked_since_departure(&self, unit: &mut Unit<'_>, user: i64) -> Result<bool, ApiError> {
+        let sql = "SELECT 1 AS found FROM lockdown WHERE user_id = $1 AND created >= $2";
+        let vals = [user.into(), (self.departed - LOCKING).into()];
+        Ok(unit.tx.read_one(sql, &vals).await.map_err(store)?.is_some())
+    }
+
     async fn connect_oneself(
         &self,
         mut unit: Unit<'_>,
@@ -246,9 +279,12 @@ impl Arrival<'_> {
         context: PlanContext,
     ) -> Result<PageReply, ApiError> {
         let now = self.engine().site.clock.now();
-        // Signed in and active until the end of this transaction.
-        let alive = accounts::lock(&mut unit.tx, user).await.map_err(store)?.is_some_and(|account| account.is_active);
-        if !alive || !connections::connect(&mut unit.tx, now, user, &self.new).await.map_err(store)? {
+        // Signed in and not locked down until the end of this transaction.
+        let known = self.caller.user.as_ref().filter(|known| known.id == user);
+        let now_is = accounts::lock(&mut unit.tx, user).await.map_err(store)?;
+        if !is_same(known, now_is.as_ref())
+            || !connections::connect(&mut unit.tx, now, user, &self.new).await.map_err(store)?
+        {
             unit.rollback().await?;
             return Ok(PageReply::denied(say::OTHERS));
         }
@@ -349,6 +385,8 @@ impl Arrival<'_> {
         if let Some(waiting) = self.waiting {
             plan.steps.push_back(ResumeStep::step(random, waiting.id));
         }
+        // A lockdown from here on ends this sign-in too.
+        plan.person = user.map(|user| (user.id, user.security_epoch));
         unit.commit().await?;
         self.adopt(visit, &plan).await
     }

@@ -15,9 +15,9 @@ use crate::server::{Server, Settings, TOKEN};
 /// The rows of the table.
 pub const LARGE: &str = "lockdown of a user with 1,000 sessions and 10,000 tokens, from its begin to the signed record";
 /// As above.
-pub const DENIAL: &str = "… first refusal, another node where there is one (and requests let in after the commit)";
+pub const DENIAL: &str = "… first refusal, at another node where there is one, since the lockdown began: p50 / p95 / max (let in after its end)";
 /// As above.
-pub const RACE: &str = "10,000 token mints beside a lockdown: made, survivors, per second";
+pub const RACE: &str = "10,000 mints of 5 kinds over 256 connections beside a lockdown: made, survivors, tries per second (and the lockdown)";
 /// As above.
 pub const BULK: &str = "bulk lockdown of 10,000 users";
 
@@ -25,7 +25,10 @@ const FLOW: &str = "bench-lockdown";
 const SESSIONS: &str = "1000";
 const TOKENS: &str = "10000";
 const MINTS: usize = 10_000;
-const CLIENTS: usize = 16;
+const CLIENTS: usize = 256;
+const DENIALS: usize = 20;
+/// Those who ask the other node during one lockdown.
+const ASKING: usize = 4;
 const MANY: usize = 10_000;
 
 /// Measures on servers of its own: two where they can share a database.
@@ -38,12 +41,11 @@ pub fn measure(settings: &Settings<'_>, results: &mut Results) -> Result<()> {
     must(&mut settings.command(&["bench-seed", "--sessions", SESSIONS, "--tokens", TOKENS, "--of", large]))?;
     let (one, second) = (settings.start()?, settings.database.map(|_| settings.start()).transpose()?);
     let other = second.as_ref().unwrap_or(&one);
-    let user = find(&one, large)?;
-    let (denial, record) = denial(&one, other, &user)?;
+    let record = lock_down(&one, &find(&one, large)?)?;
     results.insert(LARGE, ms(between(&record, "started", "completed")?));
-    results.insert(DENIAL, denial);
+    results.insert(DENIAL, denial(&one, other)?);
     drop(second);
-    results.insert(RACE, race(&one)?);
+    results.insert(RACE, race(settings, &one)?);
     drop(one);
     must(&mut settings.command(&["bench-seed", "--users", &MANY.to_string()]))?;
     let server = settings.start()?;
@@ -117,77 +119,200 @@ fn token(server: &Server, user: &Value, identifier: &str) -> Result<String> {
     Ok(shown.get("key").and_then(Value::as_str).context("a token without key")?.to_owned())
 }
 
-/// Asks the other node all the time with a token of the user while the one node locks the user down.
-fn denial(one: &Server, other: &Server, user: &Value) -> Result<(String, Value)> {
-    let key = token(one, user, "bench-denial")?;
-    let (is_over, begun) = (AtomicBool::new(false), Instant::now());
+/// Seconds of the day in UTC, as records tell the time too.
+fn time_of_day() -> Result<f64> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    Ok(now.as_secs_f64().rem_euclid(DAY))
+}
+
+const DAY: f64 = 86_400.0;
+
+/// From one time of day to a later one.
+fn since(from: f64, to: f64) -> Duration {
+    let seconds = (to - from).rem_euclid(DAY);
+    // A little before: the clock of a record is read before it is written.
+    Duration::from_secs_f64(if seconds > DAY / 2.0 { 0.0 } else { seconds })
+}
+
+/// Asks the other node all the time with tokens of users while the one node locks them down, one after the other.
+fn denial(one: &Server, other: &Server) -> Result<String> {
+    let (mut waits, mut late) = (Vec::new(), 0);
+    for number in 0..DENIALS {
+        let name = format!("bench-denied-{number}");
+        let user = admin(one).create("/api/v3/core/users/", &json!({"username": name, "name": name}))?;
+        let key = token(one, &user, &name)?;
+        let (wait, let_in) = refused(one, other, &user, &key)?;
+        waits.push(wait);
+        late += let_in;
+    }
+    waits.sort_unstable();
+    let at = |share: usize| waits.get((waits.len() * share / 100).min(waits.len() - 1)).copied().unwrap_or_default();
+    Ok(format!("{} / {} / {} ({late})", ms(at(50)), ms(at(95)), ms(at(100))))
+}
+
+/// From the begin of the lockdown, which is before its commit, to the first refusal; and how many requests were let in
+/// that were sent after its end.
+fn refused(one: &Server, other: &Server, user: &Value, key: &str) -> Result<(Duration, usize)> {
+    let is_over = AtomicBool::new(false);
+    let asking = || -> Result<Vec<(f64, f64, u16)>> {
+        let mut client = Client::new(other.address).with_token(key);
+        let mut asked = Vec::new();
+        while !is_over.load(Ordering::Relaxed) {
+            let sent = time_of_day()?;
+            let status = client.get("/api/v3/core/users/me/")?.status;
+            asked.push((sent, time_of_day()?, status));
+        }
+        Ok(asked)
+    };
     std::thread::scope(|scope| {
-        let asking = scope.spawn(|| -> Result<Vec<(Duration, u16)>> {
-            let mut client = Client::new(other.address).with_token(&key);
-            let mut asked = Vec::new();
-            while !is_over.load(Ordering::Relaxed) {
-                let at = begun.elapsed();
-                asked.push((at, client.get("/api/v3/core/users/me/")?.status));
-            }
-            Ok(asked)
-        });
-        std::thread::sleep(Duration::from_millis(300));
-        let from = begun.elapsed();
+        let askers: Vec<_> = (0..ASKING).map(|_| scope.spawn(asking)).collect();
+        std::thread::sleep(Duration::from_millis(200));
         let record = lock_down(one, user);
-        let until = begun.elapsed();
-        std::thread::sleep(Duration::from_millis(300));
+        let end = time_of_day()?;
+        std::thread::sleep(Duration::from_millis(100));
         is_over.store(true, Ordering::Relaxed);
-        let asked = asking.join().ok().context("the asking thread ended early")??;
-        let record = record?;
-        let refused = asked.iter().find(|(_, status)| *status == 403).context("nothing was refused")?;
-        // The flow's request had answered, so the commit was before.
-        let late = asked.iter().filter(|(at, status)| *at > until && *status == 200).count();
-        let text = format!("{} after the request began ({late})", ms(refused.0.saturating_sub(from)));
-        Ok((text, record))
+        let mut asked = Vec::new();
+        for asker in askers {
+            asked.extend(asker.join().ok().context("an asking thread ended early")??);
+        }
+        let begun = instant(&record?, "started")?.rem_euclid(DAY);
+        let refusals = asked.iter().filter(|(_, _, status)| *status == 403).map(|(_, at, _)| since(begun, *at));
+        let first = refusals.min().context("nothing was refused")?;
+        let is_late = |(sent, _, status): &&(f64, f64, u16)| *status == 200 && since(end, *sent) > Duration::ZERO;
+        Ok((first, asked.iter().filter(is_late).count()))
     })
 }
 
-fn mint(server: &Server, key: &str, worker: usize, tries: &AtomicUsize, made: &AtomicUsize) -> Result<()> {
-    let mut client = Client::new(server.address).with_token(key);
-    loop {
-        let number = tries.fetch_add(1, Ordering::SeqCst);
-        if number >= MINTS {
-            return Ok(());
-        }
-        let body = json!({"identifier": format!("bench-race-{worker}-{number}"), "intent": "app_password"});
-        match client.post("/api/v3/core/tokens/", &body)?.status {
-            201 => made.fetch_add(1, Ordering::SeqCst),
-            // Locked, or the database was busy: both are no mint.
-            400 | 403 | 503 => 0,
-            status => bail!("a token was answered with status {status}"),
-        };
-    }
+/// What is minted beside the lockdown.
+#[derive(Clone, Copy)]
+enum Mint {
+    AppPassword,
+    ApiToken,
+    Session,
+    Invitation,
+    SourceSignIn,
 }
 
-fn race(server: &Server) -> Result<String> {
+const MINTED: [Mint; 5] = [Mint::AppPassword, Mint::ApiToken, Mint::Session, Mint::Invitation, Mint::SourceSignIn];
+
+/// Flow that asks for a name only.
+const QUICK: &str = "bench-quick";
+const SOURCE: &str = "bench-source";
+
+/// Signs in by name; whether that worked.
+fn sign_in(client: &mut Client, name: &str) -> Result<bool> {
+    let path = format!("/api/v3/flows/executor/{QUICK}/?query=");
+    client.forget_cookies();
+    client.get(&path)?;
+    client.post(&path, &json!({"uid_field": name}))?;
+    // The stage that signs in acts when it is looked at.
+    let shown = client.get(&path)?;
+    Ok(shown.status == 200 && shown.json()?.get("component") == Some(&json!("xak-flow-redirect")))
+}
+
+/// Tries once; whether something was made. Locked, and a database that was busy, are both no mint.
+fn mint(client: &mut Client, what: Mint, name: &str) -> Result<bool> {
+    let made = match what {
+        Mint::Session => return sign_in(client, RACER),
+        Mint::SourceSignIn => client.get(&format!("/source/oauth/login/{SOURCE}/"))?.status == 302,
+        Mint::AppPassword | Mint::ApiToken => {
+            let intent = if matches!(what, Mint::ApiToken) { "api" } else { "app_password" };
+            client.post("/api/v3/core/tokens/", &json!({"identifier": name, "intent": intent}))?.status == 201
+        }
+        Mint::Invitation => {
+            client.post("/api/v3/stages/invitation/invitations/", &json!({"name": name}))?.status == 201
+        }
+    };
+    Ok(made)
+}
+
+const RACER: &str = "bench-race";
+
+/// The flow that signs in, the source, and the right to invite.
+fn prepare(server: &Server, user: &Value) -> Result<()> {
     let mut api = admin(server);
-    let user = api.create("/api/v3/core/users/", &json!({"username": "bench-race", "name": "race"}))?;
-    let key = token(server, &user, "bench-race")?;
+    let body = json!({"name": QUICK, "slug": QUICK, "title": QUICK, "designation": "authentication"});
+    let flow = api.create("/api/v3/flows/instances/", &body)?;
+    let who = json!({"name": QUICK, "user_fields": ["username"]});
+    let stages = [("identification", who), ("user_login", json!({"name": QUICK}))];
+    for (order, (kind, fields)) in stages.into_iter().enumerate() {
+        let stage = api.create(&format!("/api/v3/stages/{kind}/"), &fields)?;
+        let binding = json!({"target": flow.get("pk"), "stage": stage.get("pk"), "order": order});
+        api.create("/api/v3/flows/bindings/", &binding)?;
+    }
+    let source = json!({
+        "name": SOURCE, "slug": SOURCE, "provider_type": "openidconnect", "consumer_key": "k", "consumer_secret": "s",
+        "authorization_url": "https://id.example.test/authorize", "access_token_url": "https://id.example.test/token",
+        "profile_url": "https://id.example.test/me",
+    });
+    api.create("/api/v3/sources/oauth/", &source)?;
+    let role = api.create("/api/v3/rbac/roles/", &json!({"name": RACER}))?;
+    let role = role.get("pk").and_then(Value::as_str).context("a role without key")?;
+    let right = json!({"permissions": ["authentik_stages_invitation.add_invitation"]});
+    for (path, body) in [
+        (format!("/api/v3/rbac/permissions/assigned_by_roles/{role}/assign/"), right),
+        (format!("/api/v3/rbac/roles/{role}/add_user/"), json!({"pk": user.get("pk")})),
+    ] {
+        let answer = api.post(&path, &body)?;
+        ensure!(answer.status < 300, "{path} was answered with status {}", answer.status);
+    }
+    Ok(())
+}
+
+fn race(settings: &Settings<'_>, server: &Server) -> Result<String> {
+    let mut api = admin(server);
+    let user = api.create("/api/v3/core/users/", &json!({"username": RACER, "name": "race"}))?;
+    prepare(server, &user)?;
+    let key = token(server, &user, RACER)?;
     let (tries, made, begun) = (AtomicUsize::new(0), AtomicUsize::new(0), Instant::now());
-    let record = std::thread::scope(|scope| {
-        let (tries, made, key) = (&tries, &made, key.as_str());
-        let workers: Vec<_> =
-            (0..CLIENTS).map(|worker| scope.spawn(move || mint(server, key, worker, tries, made))).collect();
+    let is_locked = AtomicBool::new(false);
+    let work = |worker: usize| -> Result<()> {
+        let what = MINTED.get(worker % MINTED.len()).copied().unwrap_or(Mint::AppPassword);
+        let mut client = Client::new(server.address);
+        match what {
+            Mint::Session => {}
+            Mint::SourceSignIn => drop(sign_in(&mut client, RACER)?),
+            _ => client = client.with_token(&key),
+        }
+        loop {
+            let number = tries.fetch_add(1, Ordering::SeqCst);
+            if number >= MINTS {
+                return Ok(());
+            }
+            // Without their session people leave for a source as nobody in particular.
+            let counts = !matches!(what, Mint::SourceSignIn) || !is_locked.load(Ordering::Relaxed);
+            if mint(&mut client, what, &format!("bench-race-{worker}-{number}"))? && counts {
+                made.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    };
+    let work = &work;
+    let (record, took) = std::thread::scope(|scope| -> Result<(Value, Duration)> {
+        let workers: Vec<_> = (0..CLIENTS).map(|worker| scope.spawn(move || work(worker))).collect();
         while tries.load(Ordering::SeqCst) < MINTS / 2 {
             std::thread::sleep(Duration::from_millis(1));
         }
         let record = lock_down(server, &user);
+        is_locked.store(true, Ordering::Relaxed);
         for worker in workers {
             worker.join().ok().context("a minting thread ended early")??;
         }
-        record
+        let record = record?;
+        let took = between(&record, "started", "completed")?;
+        Ok((record, took))
     })?;
     let time = begun.elapsed().as_secs_f64();
-    let left = api.get("/api/v3/core/tokens/?user__username=bench-race")?.json()?;
-    let left = left.pointer("/pagination/count").and_then(Value::as_f64).context("a list without count")?;
     ensure!(record.get("id").is_some(), "the lockdown left no record");
+    // A second lockdown counts what there is of every kind of the registry.
+    must(&mut settings.command(&["user", "lockdown", RACER, "--reason", "what is left?"]))?;
+    let pk = user.get("pk").context("a user without key")?;
+    let records = api.get(&format!("/api/v3/weir/lockdowns/?user={pk}"))?.json()?;
+    let kinds = records.pointer("/results/0/record/artefacts").and_then(Value::as_array).cloned().unwrap_or_default();
+    let count = records.pointer("/pagination/count").and_then(Value::as_f64).unwrap_or_default();
+    ensure!(kinds.len() > MINTED.len() && count > 1.5, "there is no second record: {records}");
+    let left: u64 = kinds.iter().filter_map(|kind| kind.get("found").and_then(Value::as_u64)).sum();
     let (made, all) = (made.load(Ordering::SeqCst), f64::from(u32::try_from(MINTS)?));
-    Ok(format!("{made} made, {left} survivors, {:.0}/s", all / time))
+    Ok(format!("{made} made, {left} survivors, {:.0}/s ({})", all / time, ms(took)))
 }
 
 fn bulk(server: &Server) -> Result<String> {

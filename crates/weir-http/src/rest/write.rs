@@ -4,8 +4,8 @@ use super::{load, owns, show_one};
 use crate::{Call, Reply};
 use serde_json::Value;
 use uuid::Uuid;
-use weir_core::{ApiError, Map, Reach, ResourceType, validate::Mode};
-use weir_identity::initial;
+use weir_core::{ApiError, Map, Reach, Resource as _, ResourceType, validate::Mode};
+use weir_identity::{User, accounts, initial};
 use weir_resource::{Stored, Unit};
 
 /// Kinds that anybody may create for themselves; the owner is then forced.
@@ -33,8 +33,18 @@ async fn create_object(call: &Call, kind: &'static ResourceType, body: &Map) -> 
     let pk = body.get(kind.pk).filter(|_| kind.key_is_chosen).map(chosen_key).transpose()?;
     let stored = unit.create(kind, body, pk).await?;
     initial::apply(&mut unit, &stored).await?;
+    still_allowed(call, &mut unit, kind).await?;
     unit.commit().await?;
     Ok(stored)
+}
+
+/// Refuses what somebody asked for who was locked down while it was done. Users may change and delete themselves; their
+/// hooks look before they do. Whoever acts in another's name may do so for an account that is not active.
+async fn still_allowed(call: &Call, unit: &mut Unit<'_>, kind: &'static ResourceType) -> Result<(), ApiError> {
+    if kind.model == User::MODEL || call.caller.original.is_some() {
+        return Ok(());
+    }
+    accounts::check_actor(unit).await
 }
 
 /// The key that a client chose for a new object.
@@ -78,6 +88,7 @@ async fn change(mut call: Call, kind: &'static ResourceType, mode: Mode) -> Resu
     }
     look_outside(&call, kind, Some(&object), &mut body).await?;
     let stored = unit.update(kind, &object.pk, &body, mode).await?;
+    still_allowed(&call, &mut unit, kind).await?;
     unit.commit().await?;
     Ok(Reply::ok(&show_one(&call, &stored).await?))
 }
@@ -87,6 +98,7 @@ pub(super) async fn destroy(call: Call, kind: &'static ResourceType) -> Result<R
     let object = load(&call, &mut unit, kind).await?;
     allow(&call, &object, "delete")?;
     unit.delete(kind, &object.pk).await?;
+    still_allowed(&call, &mut unit, kind).await?;
     unit.commit().await?;
     Ok(Reply::none())
 }

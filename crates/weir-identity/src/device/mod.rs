@@ -35,6 +35,7 @@ pub use throttle::{Throttle, fail, lock, succeed};
 pub use totp::TotpDevice;
 pub use webauthn::WebAuthnDevice;
 
+use crate::accounts;
 use hooks::DeviceHooks;
 use std::sync::Arc;
 use weir_core::{ApiError, Map, Operations, Reach, ResourceType, TableDef, View};
@@ -82,7 +83,8 @@ pub fn hooks(set: &mut HookSet) {
     set.add(DeviceKind::WebAuthn.model(), Arc::new(webauthn::WebAuthnHooks));
 }
 
-/// Makes a confirmed device with these fields and columns.
+/// Makes a confirmed device with these fields and columns. Its owner's row is taken first: a device set up beside a
+/// lockdown is there before it, or not at all when its owner acts.
 async fn create(
     unit: &mut Unit<'_>,
     kind: DeviceKind,
@@ -92,6 +94,7 @@ async fn create(
 ) -> Result<DeviceRow, ApiError> {
     let found = unit.site.registry.find(kind.model());
     let definition = found.ok_or_else(|| anyhow::anyhow!("{} is not registered", kind.model()))?;
+    accounts::lock_for(unit, user_id).await?;
     fields.insert("name".to_owned(), name.into());
     fields.insert("user".to_owned(), user_id.into());
     columns.push(("confirmed", true.into()));

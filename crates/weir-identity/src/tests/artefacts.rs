@@ -1,7 +1,7 @@
 //! The list of what lets somebody act as a user, against the schema.
 
 use super::fixture;
-use crate::artefacts::{ARTEFACTS, EXEMPT};
+use crate::artefacts::{ARTEFACTS, EXEMPT, STAYS};
 use std::collections::{BTreeMap, BTreeSet};
 use weir_store::{Db, Dialect, Row};
 
@@ -86,6 +86,23 @@ async fn every_table_that_is_of_a_user_and_can_end_is_an_artefact_or_exempt_with
     let both: Vec<&&str> =
         EXEMPT.iter().map(|(name, _)| name).filter(|name| ARTEFACTS.iter().any(|a| a.table == **name)).collect();
     assert!(both.is_empty() && EXEMPT.iter().all(|(_, reason)| !reason.is_empty()), "{both:?}");
+}
+
+#[tokio::test]
+async fn every_table_that_is_of_a_user_ends_stays_or_lets_nobody_in() {
+    let f = fixture().await;
+    let schema = schema(&f.site.db).await;
+    let stays = STAYS.iter().map(|(_, table)| *table);
+    let known: BTreeSet<&str> =
+        ARTEFACTS.iter().map(|a| a.table).chain(EXEMPT.iter().map(|e| e.0)).chain(stays).collect();
+    let of_somebody = schema.iter().filter(|(name, table)| *name != "identity_user" && table.is_of_somebody());
+    let forgotten: Vec<&str> =
+        of_somebody.map(|(name, _)| name.as_str()).filter(|name| !known.contains(name)).collect();
+    assert!(forgotten.is_empty(), "in none of ARTEFACTS, STAYS and EXEMPT: {forgotten:?}");
+    for (kind, table) in STAYS {
+        assert!(schema.get(*table).is_some_and(|t| t.columns.contains("user")), "{kind} is kept in no table of users");
+        assert!(ARTEFACTS.iter().all(|a| a.kind != *kind), "{kind} cannot both end and stay");
+    }
 }
 
 #[tokio::test]

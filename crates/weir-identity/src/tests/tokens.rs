@@ -186,6 +186,7 @@ fn flow_token(user_id: i64, plan: &str, once: bool, now: DateTime<Utc>) -> NewFl
     NewFlowToken {
         identifier: "uid-password-reset".to_owned(),
         user_id,
+        epoch: None,
         flow_id: Uuid::from_u128(7),
         plan: plan.to_owned(),
         expires: now + TimeDelta::minutes(30),

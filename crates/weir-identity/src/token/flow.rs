@@ -14,6 +14,8 @@ pub struct NewFlowToken {
     pub identifier: String,
     /// The user it is for.
     pub user_id: i64,
+    /// The user's epoch when whoever makes it looked; none when that is in this transaction.
+    pub epoch: Option<i64>,
     /// The flow it leads into.
     pub flow_id: Uuid,
     /// The plan as text.
@@ -43,15 +45,18 @@ pub struct FlowToken {
     pub revoke_on_execution: bool,
 }
 
-/// Makes a flow token or renews the one of this name; none when the user is gone. The user may be inactive: links
-/// that activate an account are of this kind, and whatever was minted before a lockdown dies with the epoch.
+/// Makes a flow token or renews the one of this name; none when the user is gone or was locked down since. The user may
+/// be inactive: links that activate an account are of this kind, and whatever was minted before a lockdown dies with the
+/// epoch.
 pub async fn mint_flow_token(
     tx: &mut Tx,
     random: &dyn Random,
     now: DateTime<Utc>,
     new: &NewFlowToken,
 ) -> Result<Option<String>, StoreError> {
-    let Some(account) = accounts::lock(tx, new.user_id).await? else { return Ok(None) };
+    let account = accounts::lock(tx, new.user_id).await?;
+    let same = |a: &crate::Account| new.epoch.is_none_or(|epoch| epoch == a.security_epoch);
+    let Some(account) = account.filter(same) else { return Ok(None) };
     let fresh = random.text(60);
     let vals: [Val; 10] = [
         random.uuid().into(),

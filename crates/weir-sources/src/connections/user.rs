@@ -92,7 +92,9 @@ impl Hooks for UserConnectionHooks {
         if let Some(actor) = unit.actor.user_id {
             check_conferred(unit, actor, owner).await?;
         }
-        if old.is_none() && !accounts::lock(&mut unit.tx, owner).await.map_err(store)?.is_some_and(|a| a.is_active) {
+        // A connection is a way in, and its keys open the profile: neither is written beside a lockdown.
+        let account = accounts::lock_for(unit, owner).await?;
+        if old.is_none() && !account.is_some_and(|account| account.is_active) {
             return Err(ApiError::field("user", "User is inactive."));
         }
         new.insert("user".to_owned(), owner.into());

@@ -192,6 +192,7 @@ impl Place<'_> {
             is_mail_unverified: person.is_mail_unverified,
             info: person.info.clone(),
             variables,
+            departed: self.departure.departed,
             waiting: self.departure.waiting.as_ref(),
             query: &self.departure.query,
         };

@@ -79,7 +79,8 @@ pub async fn begin(sources: Arc<OAuthSources>, call: PageCall) -> Result<PageRep
     };
     visit.begin().await?;
     let query = page_query(&call.request, visit.session(), waiting.is_some());
-    let departure = Departure { nonce, verifier, redirect_uri, query, user, waiting };
+    let departed = engine.site.clock.now();
+    let departure = Departure { nonce, verifier, redirect_uri, departed, query, user, waiting };
     keep(&visit, engine, &state, id, &departure).await?;
     Ok(PageReply::Go { to: address.into(), cookies: visit.into_cookies() })
 }

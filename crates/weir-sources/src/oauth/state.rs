@@ -18,6 +18,8 @@ pub struct Departure {
     pub verifier: String,
     /// Where the answer goes.
     pub redirect_uri: String,
+    /// When the browser was sent away.
+    pub departed: DateTime<Utc>,
     /// Query of the page to go on with.
     pub query: String,
     /// Who was signed in: the sign-in connects them.

@@ -1,12 +1,12 @@
 //! Lockdowns of many users: a list, worked off in the background by a task with progress. What was done is noted user by
 //! user, so that a task that is taken up again after a crash goes on where it stopped.
 
-use super::{Done, Order, Switches, carry_out};
+use super::{Done, Order, Switches, carry_out_all};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
-use tokio::task::JoinSet;
+use tokio::{sync::Semaphore, task::JoinSet};
 use uuid::Uuid;
 use weir_core::ApiError;
 use weir_events::Origin;
@@ -147,10 +147,21 @@ pub async fn shown(
 /// Works lists off.
 pub struct LockDownUsers(pub Arc<App>);
 
+/// Takes a user off the list, in the transaction that locks them; false when another worker of the same list did.
+pub(super) async fn settle(unit: &mut Unit<'_>, batch: Uuid, user: i64, lockdown: Uuid) -> Result<bool, ApiError> {
+    let sql =
+        "UPDATE lockdown_batch_user SET state = $1, lockdown = $2 WHERE batch = $3 AND user_id = $4 AND state = $5";
+    let (locked, waiting) = (State::Locked.as_str(), State::Waiting.as_str());
+    let vals = [locked.into(), lockdown.into(), batch.into(), user.into(), waiting.into()];
+    Ok(unit.tx.write(sql, &vals).await.map_err(store)? > 0)
+}
+
 /// Users looked up at once.
-const STEP: i64 = 100;
-/// Users locked at once: most of the time goes into waiting for the disk and for systems that are told.
-const AT_ONCE: usize = 8;
+const STEP: i64 = 200;
+/// Users locked by one transaction: most of the time goes into waiting for the disk. Who is locked waits as long.
+const PART: usize = 20;
+/// Transactions at once, each waiting for systems that are told.
+const AT_ONCE: usize = 4;
 
 #[async_trait]
 impl JobHandler for LockDownUsers {
@@ -170,9 +181,7 @@ impl JobHandler for LockDownUsers {
             let Some(last) = rows.last() else { break };
             after = last.int("user_id")?;
             let users = rows.iter().map(|row| row.int("user_id")).collect::<Result<Vec<_>, _>>()?;
-            for some in users.chunks(AT_ONCE) {
-                Run::several(&run, cx, some).await?;
-            }
+            Run::several(&run, cx, &users).await?;
             let waiting = count(cx, batch, Some(State::Waiting)).await?;
             // As far as a list can be long, the share is exact enough.
             cx.progress(1.0 - waiting as f64 / total as f64);
@@ -209,54 +218,62 @@ struct Run {
     actor: Option<i64>,
 }
 
+/// Users who were not locked, each with the reason; none for a failure that the server's log tells.
+type Left = Vec<(i64, Option<&'static str>)>;
+
+const NOT_ALLOWED: &str = "You do not have permission to lock down this account.";
+
 impl Run {
     async fn several(run: &Arc<Self>, cx: &JobCx, users: &[i64]) -> Result<(), anyhow::Error> {
+        let places = Arc::new(Semaphore::new(AT_ONCE));
         let mut working = JoinSet::new();
-        for user in users.iter().copied() {
-            let run = Arc::clone(run);
-            working.spawn(async move { (user, run.lock_down(user).await) });
+        for part in users.chunks(PART) {
+            let (run, part, places) = (Arc::clone(run), part.to_vec(), Arc::clone(&places));
+            working.spawn(async move {
+                let _place = places.acquire_owned().await;
+                run.part(&part).await
+            });
         }
         let mut all = Ok(());
         while let Some(ended) = working.join_next().await {
-            let (user, done) = ended?;
             // What was done is noted, whatever became of the others.
-            all = all.and(run.note(cx, user, done).await);
+            match ended? {
+                Ok(left) => all = all.and(run.note(cx, left).await),
+                Err(error) => all = all.and(Err(error.into())),
+            }
         }
         all
     }
 
-    async fn note(
-        &self,
-        cx: &JobCx,
-        user: i64,
-        done: Result<Result<Uuid, &'static str>, ApiError>,
-    ) -> Result<(), anyhow::Error> {
-        let (state, lockdown, message) = match done {
-            Ok(Ok(id)) => (State::Locked, Some(id), String::new()),
-            Ok(Err(refusal)) => {
-                cx.log(LogLevel::Warning, format!("User {user} is not locked down: {refusal}"), Value::Null);
-                (State::Refused, None, refusal.to_owned())
-            }
+    /// Locks some users in one transaction; one by one when that fails, so that one account spares no other.
+    async fn part(&self, users: &[i64]) -> Result<Left, ApiError> {
+        match self.lock_down(users).await {
             // The database is away: the task is tried again later as a whole.
-            Err(error @ ApiError::Unavailable(..)) => return Err(error.into()),
-            Err(error) => {
-                cx.log(LogLevel::Error, format!("The lockdown of user {user} failed: {error}"), Value::Null);
-                (State::Failed, None, "The lockdown failed; the server's log tells why.".to_owned())
+            Err(error @ ApiError::Unavailable(..)) => return Err(error),
+            Err(error) => tracing::warn!(?users, %error, "locking several accounts failed"),
+            Ok(left) => return Ok(left),
+        }
+        let mut left = Left::new();
+        for user in users {
+            match self.lock_down(std::slice::from_ref(user)).await {
+                Err(error @ ApiError::Unavailable(..)) => return Err(error),
+                Err(error) => {
+                    tracing::error!(user, %error, "a lockdown failed");
+                    left.push((*user, None));
+                }
+                Ok(more) => left.extend(more),
             }
-        };
-        let mut tx = cx.db().tx();
-        let sql =
-            "UPDATE lockdown_batch_user SET state = $1, lockdown = $2, message = $3 WHERE batch = $4 AND user_id = $5";
-        let vals = [state.as_str().into(), lockdown.into(), message.into(), self.batch.into(), user.into()];
-        tx.write(sql, &vals).await?;
-        tx.commit().await?;
-        Ok(())
+        }
+        Ok(left)
     }
 
-    /// The key of the record, or why not.
-    async fn lock_down(&self, user: i64) -> Result<Result<Uuid, &'static str>, ApiError> {
-        if !self.may(user).await? {
-            return Ok(Err("You do not have permission to lock down this account."));
+    /// Whoever is locked is taken off the list by the same transaction; the others are given back.
+    async fn lock_down(&self, users: &[i64]) -> Result<Left, ApiError> {
+        let allowed = self.allowed(users).await?;
+        let refused = users.iter().filter(|user| !allowed.contains(user));
+        let mut left: Left = refused.map(|user| (*user, Some(NOT_ALLOWED))).collect();
+        if allowed.is_empty() {
+            return Ok(left);
         }
         let origin = Origin {
             user: self.request.actor.clone(),
@@ -267,31 +284,65 @@ impl Run {
             http_request: Value::Null,
         };
         let actor = Actor { origin, user_id: self.actor, epoch: self.request.epoch, request_id: String::new() };
-        let order = Order {
-            user,
+        let order = |user: &i64| Order {
+            user: *user,
             reason: self.request.reason.clone(),
             switches: self.request.switches,
             batch: Some(self.batch),
             claim: None,
         };
-        match carry_out(&self.app, Unit::new(&self.app.site, actor), &order).await? {
-            Done::Locked(lockdown) => Ok(Ok(lockdown.id)),
-            Done::NoTarget | Done::Beaten => Ok(Err("There is no such account.")),
+        let orders: Vec<Order> = allowed.iter().map(order).collect();
+        match carry_out_all(&self.app, Unit::new(&self.app.site, actor), &orders).await {
+            Ok(done) => {
+                let lost = allowed.iter().zip(done).filter(|(_, done)| matches!(done, Done::NoTarget));
+                left.extend(lost.map(|(user, _)| (*user, Some("There is no such account."))));
+            }
+            // Locked down while this ran.
+            Err(ApiError::Unauthenticated(_)) => left.extend(allowed.iter().map(|user| (*user, Some(NOT_ALLOWED)))),
+            Err(error) => return Err(error),
         }
+        Ok(left)
     }
 
-    /// Asked anew for each: rights may be taken away while the list is worked off.
-    async fn may(&self, user: i64) -> Result<bool, ApiError> {
+    async fn note(&self, cx: &JobCx, left: Left) -> Result<(), anyhow::Error> {
+        if left.is_empty() {
+            return Ok(());
+        }
+        let mut tx = cx.db().tx();
+        for (user, refusal) in left {
+            let (state, message) = match refusal {
+                Some(refusal) => {
+                    cx.log(LogLevel::Warning, format!("User {user} is not locked down: {refusal}"), Value::Null);
+                    (State::Refused, refusal)
+                }
+                None => {
+                    cx.log(LogLevel::Error, format!("The lockdown of user {user} failed"), Value::Null);
+                    (State::Failed, "The lockdown failed; the server's log tells why.")
+                }
+            };
+            let sql = "UPDATE lockdown_batch_user SET state = $1, message = $2 \
+                       WHERE batch = $3 AND user_id = $4 AND state = $5";
+            let waiting = State::Waiting.as_str();
+            let vals = [state.as_str().into(), message.into(), self.batch.into(), user.into(), waiting.into()];
+            tx.write(sql, &vals).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Those whom the actor may lock now: rights may be taken away while the list is worked off.
+    async fn allowed(&self, users: &[i64]) -> Result<Vec<i64>, ApiError> {
         let db = &self.app.site.db;
         // The command line asks in nobody's name.
-        let Some(actor) = self.actor else { return Ok(true) };
+        let Some(actor) = self.actor else { return Ok(users.to_vec()) };
         let account = accounts::find(db, actor).await.map_err(store)?;
         let is_same = account.is_some_and(|a| a.is_active && self.request.epoch.is_none_or(|e| e == a.security_epoch));
         if !is_same {
-            return Ok(false);
+            return Ok(Vec::new());
         }
         // People who are on their own list lock themselves only by their own flow, or the rest would be left over.
         let grants = Grants::load(db, actor).await.map_err(store)?;
-        Ok(user != actor && grants.may(PERMISSION, Some(&user.to_string())))
+        let may = |user: &&i64| **user != actor && grants.may(PERMISSION, Some(&user.to_string()));
+        Ok(users.iter().filter(may).copied().collect())
     }
 }

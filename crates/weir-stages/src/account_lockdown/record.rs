@@ -1,5 +1,6 @@
 //! What is kept of lockdowns: a document in one fixed form, signed by the installation's own key.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use weir_core::ApiError;
@@ -39,6 +40,14 @@ pub fn sign(seal: &Seal, document: &Value) -> String {
     seal.sign(KIND, document)
 }
 
+/// Reads a record that was handed out.
+///
+/// # Errors
+/// For a text that is no JSON, or that could be read in more than one way.
+pub fn read(text: &str) -> Result<Value, serde_json::Error> {
+    seals::read(text)
+}
+
 /// Checks a record as it was handed out: `{"record": …, "signature": …}`.
 ///
 /// # Errors
@@ -56,7 +65,7 @@ pub(super) struct NewRecord<'a> {
     pub batch: Option<Uuid>,
     pub document: &'a Value,
     pub signature: &'a str,
-    pub created: chrono::DateTime<chrono::Utc>,
+    pub created: DateTime<Utc>,
 }
 
 pub(super) async fn write(unit: &mut Unit<'_>, new: &NewRecord<'_>) -> Result<(), ApiError> {
@@ -76,10 +85,37 @@ pub(super) async fn write(unit: &mut Unit<'_>, new: &NewRecord<'_>) -> Result<()
     Ok(())
 }
 
-pub(super) async fn complete(unit: &mut Unit<'_>, id: Uuid, document: &Value, signature: &str) -> Result<(), ApiError> {
-    let sql = "UPDATE lockdown SET document = $1, signature = $2 WHERE id = $3";
-    unit.tx.write(sql, &[document.into(), signature.into(), id.into()]).await.map_err(store)?;
-    Ok(())
+/// What stands in a document that nobody completed. A reason cannot look like it: its quotes are escaped.
+const OPEN: &str = "document LIKE '%\"completed\":null%'";
+
+/// Puts a completed document in the place of an open one; false when somebody did.
+pub(super) async fn complete(
+    unit: &mut Unit<'_>,
+    id: Uuid,
+    document: &Value,
+    signature: &str,
+) -> Result<bool, ApiError> {
+    let sql = format!("UPDATE lockdown SET document = $1, signature = $2 WHERE id = $3 AND {OPEN}");
+    Ok(unit.tx.write(&sql, &[document.into(), signature.into(), id.into()]).await.map_err(store)? > 0)
+}
+
+/// Records of this span of time that nobody completed, oldest first.
+pub(super) async fn unfinished(
+    mut reader: impl Reader,
+    (from, until): (DateTime<Utc>, DateTime<Utc>),
+    most: i64,
+) -> Result<Vec<Record>, ApiError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM lockdown WHERE created >= $1 AND created < $2 AND {OPEN} ORDER BY created LIMIT $3"
+    );
+    let rows = reader.read(&sql, &[from.into(), until.into(), most.into()]).await.map_err(store)?;
+    rows.iter().map(Record::from_row).collect::<Result<_, _>>().map_err(store)
+}
+
+/// Whether an account was ever locked down.
+async fn exists(mut reader: impl Reader, user: i64) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 AS found FROM lockdown WHERE user_id = $1 LIMIT 1";
+    Ok(reader.read_one(sql, &[user.into()]).await?.is_some())
 }
 
 /// A record that was kept.
@@ -112,6 +148,12 @@ impl Record {
 }
 
 const COLUMNS: &str = "user_id, actor_id, document, signature";
+
+/// Whether an account is deactivated since it was locked down: only whoever opens it again brings it back, and until then
+/// nobody prepares what would let them in afterwards.
+pub(crate) async fn is_shut(reader: impl Reader, account: &Account) -> Result<bool, StoreError> {
+    Ok(!account.is_active && exists(reader, account.id).await?)
+}
 
 /// A record by key.
 ///

@@ -82,9 +82,19 @@ async fn batch(engine: &App, call: Call) -> Result<Reply, ApiError> {
         return Err(ApiError::field("state", "Select a valid choice: waiting, locked, refused or failed."));
     }
     let found = bulk::shown(engine, id(&call)?, state, page).await?;
-    let (shown, actor) = found.ok_or_else(ApiError::not_found)?;
-    let may = call.grants.may(VIEW_ALL, None) || actor == Some(call.user()?.id);
-    if may { Ok(Reply::ok(&shown)) } else { Err(ApiError::not_found()) }
+    let (mut shown, actor) = found.ok_or_else(ApiError::not_found)?;
+    if !call.grants.may(VIEW_ALL, None) && actor != Some(call.user()?.id) {
+        return Err(ApiError::not_found());
+    }
+    // A list of keys must not become one of names.
+    for user in shown.get_mut("users").and_then(Value::as_array_mut).into_iter().flatten() {
+        let pk = user.get("pk").map(Value::to_string).unwrap_or_default();
+        let is_seen = ["authentik_core.view_user", PERMISSION].into_iter().any(|p| call.grants.may(p, Some(&pk)));
+        if let Some(user) = user.as_object_mut().filter(|_| !is_seen) {
+            user.insert("username".to_owned(), Value::Null);
+        }
+    }
+    Ok(Reply::ok(&shown))
 }
 
 fn yes() -> bool {

@@ -8,7 +8,7 @@ use super::{
 use async_trait::async_trait;
 use serde_json::Value;
 use std::sync::Arc;
-use weir_core::Resource;
+use weir_core::{ApiError, Resource};
 use weir_flow::{
     Flow, FlowState, Outcome, Reject, Stage, StageCx, View, keys,
     stage::{NoChallenge, NoResponse},
@@ -93,6 +93,8 @@ impl AccountLockdown {
             Ok(Done::NoTarget) => return Ok(deny(NO_TARGET)),
             // The session is no longer as this request read it, which the executor finds out by itself.
             Ok(Done::Beaten) => return Ok(Outcome::Next),
+            // Locked down since this request was let in.
+            Err(ApiError::Unauthenticated(_)) => return Ok(deny(NOT_ALLOWED)),
             Err(error) => {
                 tracing::error!(user = order.user, %error, "a lockdown failed");
                 return Ok(deny(FAILED));

@@ -1,3 +1,4 @@
+mod edges;
 mod races;
 
 use super::{Order, Switches, carry_out, record, unlock};
@@ -75,6 +76,7 @@ impl Place {
         let link = NewFlowToken {
             identifier: "ann-link".to_owned(),
             user_id: self.ann,
+            epoch: None,
             flow_id: flow,
             plan: "{}".to_owned(),
             expires: site.now() + TimeDelta::days(1),

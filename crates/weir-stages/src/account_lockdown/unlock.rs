@@ -6,7 +6,7 @@ use serde_json::json;
 use weir_core::{ApiError, Map};
 use weir_events::{Event, action};
 use weir_identity::{Account, User, accounts, kind};
-use weir_resource::{Unit, store};
+use weir_resource::Unit;
 
 /// What `action_id` says in the audit trail.
 const ACTION: &str = "account_unlock";
@@ -23,7 +23,8 @@ pub async fn unlock(unit: &mut Unit<'_>, user: i64, reason: &str) -> Result<Acco
             format!("Ensure this field has no more than {REASON_CHARS} characters."),
         ));
     }
-    let account = accounts::lock(&mut unit.tx, user).await.map_err(store)?;
+    // Whoever was locked down themselves since they asked opens nothing.
+    let account = accounts::lock_for(unit, user).await?;
     let account = account.filter(is_lockable).ok_or_else(ApiError::not_found)?;
     if !account.is_active {
         let users = kind::<User>(unit.site)?;

@@ -118,6 +118,10 @@ impl Stage for AuthenticatorDuo {
             Err(failure) => return Ok(failed(cx, "Duo could not tell whether the user is enrolled", failure)),
         }
         cx.context.remove(keys::DUO_ENROLMENT);
+        // Duo took its time.
+        if !cx.lock_person(&user).await? {
+            return Ok(Outcome::Deny(None));
+        }
         match duo::create(&mut cx.unit, (user.id, NAME), cx.stage_id, &enrolment.user_id).await {
             Ok(_) => Ok(Outcome::Next),
             Err(ApiError::Fields(_)) => Ok(Outcome::Deny(Some("Device with Credential ID already exists.".to_owned()))),

@@ -144,6 +144,9 @@ impl Stage for AuthenticatorEmail {
             keep(cx, &pending);
             return Err(refused("Code does not match"));
         };
+        if !cx.lock_person(&account).await? {
+            return Ok(Outcome::Deny(None));
+        }
         email::create(&mut cx.unit, (account.id, "Email Device"), stage, &address).await?;
         cx.context.object_mut(keys::EMAIL_DEVICES).shift_remove(&stage.to_string());
         Ok(Outcome::Next)

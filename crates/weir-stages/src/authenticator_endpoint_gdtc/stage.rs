@@ -79,6 +79,9 @@ impl Stage for AuthenticatorEndpointGdtc {
         }
         let person = cx.person().await?;
         if let Some(user) = person.account() {
+            if !cx.lock_person(user).await? {
+                return Ok(Outcome::Deny(None));
+            }
             endpoint::seen(&mut cx.unit, (user.id, &proof.name), cx.stage_id, &proof.host, &proof.info).await?;
         }
         Ok(Outcome::Next)

@@ -142,6 +142,9 @@ async fn confirm(
     let number =
         if config.verify_only { sms::hashed_number(&pending.phone_number) } else { pending.phone_number.clone() };
     cx.context.remove(keys::SMS_DEVICE);
+    if !cx.lock_person(user).await? {
+        return Ok(Outcome::Deny(None));
+    }
     match sms::create(&mut cx.unit, (user.id, NAME), cx.stage_id, &number).await {
         Ok(_) => Ok(Outcome::Next),
         // Somebody else was faster with the same number. What was written until then must not stay.

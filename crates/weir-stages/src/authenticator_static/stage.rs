@@ -86,6 +86,9 @@ impl Stage for AuthenticatorStatic {
         let Some(codes) = shown_codes(cx) else {
             return Err(Reject::Invalid(FieldErrors::general("Put these codes down first.")));
         };
+        if !cx.lock_person(&account).await? {
+            return Ok(Outcome::Deny(None));
+        }
         static_codes::create(&mut cx.unit, account.id, NAME, &codes).await?;
         let stage = cx.stage_id.to_string();
         cx.context.object_mut(keys::STATIC_CODES).remove(&stage);

@@ -83,6 +83,9 @@ impl Stage for AuthenticatorTotp {
         let digits = config.digits.count();
         let found = totp::find_step(&secret, digits, &code, cx.now(), 0).ok_or_else(mismatch)?;
         let Some(account) = account.filter(|account| account.is_active) else { return Ok(Outcome::Deny(None)) };
+        if !cx.lock_person(&account).await? {
+            return Ok(Outcome::Deny(None));
+        }
         let new = totp::NewTotp {
             user_id: account.id,
             name: NAME.to_owned(),

@@ -80,6 +80,9 @@ async fn register(
         backed_up: made.backed_up,
         attestation: made.attestation.format,
     };
+    if !cx.lock_person(account).await? {
+        return Err(refused("Registration failed."));
+    }
     webauthn::create(&mut cx.unit, new).await.map_err(|error: ApiError| Reject::from(error))?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Behaviour of the email stage.
 
 use super::{EmailChallenge, EmailResponse, EmailStage};
+use crate::account_lockdown::record;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
@@ -58,6 +59,8 @@ impl Email {
             _ => {}
         }
         match cx.pending().await? {
+            // Who reads somebody's mail does not open what a lockdown closed.
+            Person::Known(account) if record::is_shut(&mut cx.unit.tx, &account).await? => Ok(Proof::Foreign),
             Person::Known(account) if account.id == user => Ok(Proof::Given(account)),
             _ => Ok(Proof::Foreign),
         }
@@ -154,6 +157,8 @@ impl Email {
         let new = token::NewFlowToken {
             identifier: name,
             user_id: account.id,
+            // A request that was half-way when the account was locked down mails no way back in.
+            epoch: Some(account.security_epoch),
             flow_id: cx.flow_id,
             plan,
             expires: now + life,

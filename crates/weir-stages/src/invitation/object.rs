@@ -55,6 +55,7 @@ pub(super) struct Used {
     pub(super) name: String,
     pub(super) fixed_data: Map,
     pub(super) single_use: bool,
+    pub(super) created_by: Option<i64>,
 }
 
 impl Used {
@@ -63,7 +64,13 @@ impl Used {
             Value::Object(map) => map,
             _ => Map::new(),
         };
-        Ok(Self { id: row.uuid("id")?, name: row.text("name")?, fixed_data, single_use: row.bool("single_use")? })
+        Ok(Self {
+            id: row.uuid("id")?,
+            name: row.text("name")?,
+            fixed_data,
+            single_use: row.bool("single_use")?,
+            created_by: row.opt_int("created_by")?,
+        })
     }
 
     /// As expressions and events see it.
@@ -76,7 +83,7 @@ const USABLE: &str = "id = $1 AND (expires IS NULL OR expires > $2) AND (flow IS
 
 /// The invitation with this key, if this flow may use it now.
 pub(super) async fn find(tx: &mut Tx, id: Uuid, flow: Uuid, now: DateTime<Utc>) -> Result<Option<Used>, StoreError> {
-    let sql = format!("SELECT id, name, fixed_data, single_use FROM invitation WHERE {USABLE}");
+    let sql = format!("SELECT id, name, fixed_data, single_use, created_by FROM invitation WHERE {USABLE}");
     let row = tx.read_one(&sql, &[id.into(), now.into(), flow.into()]).await?;
     row.map(|row| Used::from_row(&row)).transpose()
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use weir_core::Resource;
 use weir_events::action;
 use weir_flow::{Outcome, Reject, Stage, StageCx, View, keys, stage::NoResponse};
-use weir_identity::attributes;
+use weir_identity::{accounts, attributes};
 
 /// The kind.
 pub struct Invite;
@@ -68,7 +68,15 @@ impl Stage for Invite {
             }
         }
         match found {
-            Some(invitation) => apply(cx, &invitation),
+            Some(invitation) => {
+                // A lockdown of whoever invited ends what the invited have begun, too.
+                if let Some(maker) = invitation.created_by
+                    && let Some(maker) = accounts::find(&mut cx.unit.tx, maker).await?
+                {
+                    cx.context.set(keys::INVITATION_BY, &(maker.id, maker.security_epoch));
+                }
+                apply(cx, &invitation);
+            }
             None if config.continue_flow_without_invitation => {}
             None => {
                 let text = "Invalid invite/invite not found".to_owned();

@@ -34,6 +34,7 @@ async fn mint(site: &TestSite, flow_id: Uuid, user_id: i64, plan: String, revoke
     let new = token::NewFlowToken {
         identifier: format!("link-{}", site.app.site.random.text(8)),
         user_id,
+        epoch: None,
         flow_id,
         plan,
         expires: site.now() + TimeDelta::minutes(30),

@@ -4,6 +4,7 @@ use super::{
     CreationMode, UserWriteStage,
     apply::{self, Changes},
 };
+use crate::account_lockdown::record;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -74,6 +75,12 @@ impl UserWrite {
             Some(account) if !cx.lock_person(account).await? => return Ok(None),
             Some(account) => cx.unit.update(kind, &account.id.to_string(), &body, Mode::Patch).await,
             None => {
+                if let Some((maker, epoch)) = cx.context.get(keys::INVITATION_BY) {
+                    let maker = accounts::lock(&mut cx.unit.tx, maker).await?;
+                    if maker.is_some_and(|maker| maker.security_epoch != epoch) {
+                        return Ok(None);
+                    }
+                }
                 new_user_fields(cx, config, &mut body);
                 // The form asks for what it asks for: a missing full name is an empty one.
                 body.entry("name").or_insert_with(|| "".into());
@@ -140,6 +147,11 @@ impl Stage for UserWrite {
             Ok(subject) => subject,
             Err(message) => return denied(message),
         };
+        if let Some(account) = &subject
+            && record::is_shut(&mut cx.unit.tx, account).await?
+        {
+            return denied(FAILED);
+        }
         let attributes = subject.as_ref().map(|a| a.attributes.clone()).unwrap_or_default();
         let Ok(mut changes) = apply::changes(&data, &attributes) else { return denied(FAILED) };
         note_source(cx, &mut changes.attributes);

@@ -105,7 +105,8 @@ async fn begin(engine: &Engine, call: PageCall) -> Result<PageReply, ApiError> {
         Err(trouble) => return Ok(PageReply::denied(trouble.to_string())),
     };
     let user = caller.user.as_ref().map(|user| user.id);
-    let departure = Departure { nonce, verifier, redirect_uri, query: String::new(), user, waiting: None };
+    let departed = engine.site.clock.now();
+    let departure = Departure { nonce, verifier, redirect_uri, departed, query: String::new(), user, waiting: None };
     let expires = engine.site.clock.now() + LIFE;
     let mut tx = engine.site.db.tx();
     let owner = owner(asked.number, &session.digest);

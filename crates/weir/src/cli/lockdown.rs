@@ -91,7 +91,7 @@ fn json(path: &Path) -> Result<Value> {
     } else {
         text = std::fs::read_to_string(path).with_context(|| name.to_string())?;
     }
-    serde_json::from_str(&text).map_err(|error| Usage(format!("{name}: no JSON: {error}")).into())
+    record::read(&text).map_err(|error| Usage(format!("{name}: no JSON: {error}")).into())
 }
 
 async fn public_key(core: &Core) -> Result<Value> {

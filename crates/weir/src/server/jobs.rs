@@ -14,7 +14,10 @@ use weir_identity::{reputation, session, token, user};
 use weir_mail::{Deliver, outbox};
 use weir_policy::unique_password;
 use weir_resource::{Actor, Unit};
-use weir_stages::{account_lockdown::bulk, invitation};
+use weir_stages::{
+    account_lockdown::{bulk, follow},
+    invitation,
+};
 use weir_store::{
     Db, Durability, Val,
     jobs::{
@@ -40,6 +43,7 @@ const SCHEDULES: &[(&str, &str, &str)] = &[
     (MAINTAIN, "17 * * * *", "Refresh the statistics of the database"),
     (DISCOVER, "*/10 * * * *", "Apply blueprints that are new or have changed"),
     (certificates::LOOK, "29 4 * * *", "Tell of certificates that end soon or have ended"),
+    (follow::ACTOR, "*/2 * * * *", "Complete the records of lockdowns that were left half told"),
     (TRIM, "41 3 * * *", "Forget former passwords that no policy looks at"),
     (SOURCES, "23 * * * *", "Fetch what the providers of sources tell of themselves, and their keys"),
     (weir_sync::tasks::SWEEP, weir_sync::tasks::SWEEP_CRONTAB, "Wake targets of the sync that have something due"),
@@ -95,6 +99,7 @@ pub async fn runner(config: &Config, core: &Arc<Core>) -> Result<Runner> {
     handlers.insert(weir_audit::DISPATCH, Arc::new(weir_audit::Dispatch(Arc::clone(&core.engine))));
     handlers.insert(weir_audit::DELIVER, Arc::new(weir_audit::Deliver::new(&core.engine)));
     handlers.insert(weir_audit::EXPORT, Arc::new(weir_audit::Export(Arc::clone(&core.engine))));
+    handlers.insert(follow::ACTOR, Arc::new(follow::FinishLockdowns(Arc::clone(&core.engine))));
     handlers.insert(bulk::ACTOR, Arc::new(bulk::LockDownUsers(Arc::clone(&core.engine))));
     handlers.extend(weir_sync::tasks::handlers(&core.sync));
     let handlers = handlers

@@ -5,10 +5,7 @@ use crate::authenticator_email::{AuthenticatorEmailStage, mask, new_code, send};
 use async_trait::async_trait;
 use weir_core::Map;
 use weir_flow::{Reject, StageCx};
-use weir_identity::{
-    accounts,
-    device::{self, DeviceRow},
-};
+use weir_identity::device::{self, DeviceRow};
 
 /// The class.
 pub(super) struct Email;
@@ -41,10 +38,12 @@ impl Class for Email {
     ) -> Result<(), Reject> {
         let Some(id) = device.stage else { return Ok(()) };
         let Some(stage) = cx.unit.snapshot.get::<AuthenticatorEmailStage>(id) else { return Ok(()) };
-        let Some(account) = accounts::find(&mut cx.unit.tx, device.user_id).await? else { return Ok(()) };
+        let person = cx.person().await?;
+        let Some(account) = person.account().filter(|account| account.id == device.user_id) else { return Ok(()) };
         let code = new_code(&*cx.app.site.random);
         let expires = cx.now() + stage.token_expiry.delta();
-        if send(cx, (id, &stage), &account, &device.detail, code.clone()).await? {
+        // Sending is queued in this transaction. A code must not come after a lockdown, which voids it.
+        if send(cx, (id, &stage), account, &device.detail, code.clone()).await? && cx.lock_person(account).await? {
             device::set_code(&mut cx.unit.tx, device, &code, expires).await?;
         }
         Ok(())

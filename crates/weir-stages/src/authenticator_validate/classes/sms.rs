@@ -8,7 +8,10 @@ use crate::authenticator_sms::{
 use async_trait::async_trait;
 use weir_core::FieldErrors;
 use weir_flow::{Reject, StageCx};
-use weir_identity::device::{self, DeviceRow, sms::HASH_PREFIX};
+use weir_identity::{
+    Account, accounts,
+    device::{self, DeviceRow, sms::HASH_PREFIX},
+};
 
 /// The class.
 pub(super) struct Sms;
@@ -37,6 +40,10 @@ impl Class for Sms {
         };
         // In a transaction of its own: nothing may be open while the message travels.
         let mut tx = cx.app.site.db.tx();
+        let is_same = |now: &Account| now.security_epoch == user.security_epoch;
+        if !accounts::lock(&mut tx, user.id).await?.as_ref().is_some_and(is_same) {
+            return Err(Reject::Invalid(FieldErrors::one("selected_challenge", "invalid challenge selected")));
+        }
         let is_first = device::begin_code(&mut tx, device, cx.now()).await?;
         tx.commit().await?;
         if !is_first {
@@ -49,6 +56,8 @@ impl Class for Sms {
             Err(refused) => Err(refused),
         };
         match sent {
+            // A lockdown meanwhile voids the code.
+            Ok(()) if !cx.lock_person(user).await? => {}
             Ok(()) => {
                 let expires = cx.now() + LIFE;
                 device::set_code(&mut cx.unit.tx, device, &code, expires).await?;
