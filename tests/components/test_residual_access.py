@@ -98,7 +98,7 @@ class World:
         site.flow("back-in", "recovery", ("user_login", {}))
         site.flow("enrol", "enrollment", ("invitation/stages", {"continue_flow_without_invitation": False}), ("dummy", {}))
         site.flow("sms-setup", "stage_configuration", self.twilio.stage())
-        site.flow("mail-setup", "stage_configuration", ("authenticator/email", {}))
+        site.flow("mail-setup", "stage_configuration", ("authenticator/email", {"use_global_settings": True}))
         site.flow("agree", "authorization", ("consent", {"mode": "permanent"}), ("dummy", {}), authentication="require_authenticated")
         expression = f'context["flow_plan"].context["application"] = {{"pk": "{self.application}", "name": "Wiki"}}\nreturn True'
         policy = site.api("POST", "/policies/expression/", {"name": "an application asks", "expression": expression})
@@ -110,6 +110,8 @@ class World:
             "profile_url": f"{self.provider.url}/me", "authentication_flow": flow("default-source-authentication"),
         }
         self.source = site.api("POST", "/sources/oauth/", source)
+        # Nobody is connected with this one before things are tried.
+        site.api("POST", "/sources/oauth/", source | {"name": "other", "slug": "other"})
         site.flow("by-source", "authentication", ("source", {"source": self.source["pk"]}), ("user_login", {}))
         brand = site.api("GET", "/core/brands/")["results"][0]
         site.api("PATCH", f"/core/brands/{brand['brand_uuid']}/", {"flow_recovery": flow("back-in")})
@@ -145,12 +147,12 @@ class World:
             shown = browser.post("default-authentication-flow", {"code": user["paper"].pop()})
         return browser if browser.me() else None
 
-    def back(self, browser, username):
+    def back(self, browser, username, slug="home"):
         """Leaves for the source; the address back."""
-        answer = browser.http.get(f"{browser.server.url}{SOURCE_AWAY}", allow_redirects=False)
+        answer = browser.http.get(f"{browser.server.url}/source/oauth/login/{slug}/", allow_redirects=False)
         assert answer.status_code == 302, answer.text
         state = urllib.parse.parse_qs(urllib.parse.urlsplit(answer.headers["location"]).query)["state"][0]
-        return f"/source/oauth/callback/home/?{urllib.parse.urlencode({'code': username, 'state': state})}"
+        return f"/source/oauth/callback/{slug}/?{urllib.parse.urlencode({'code': username, 'state': state})}"
 
     def come_back(self, browser, node, address):
         """Follows the way back as far as it goes; the flow that it leads into is walked."""
@@ -243,7 +245,7 @@ def try_flow_token(world, user, node, query):
 
 def get_source_sign_in(world, user):
     browser = world.signed_in(user)
-    return browser, world.back(browser, world.name(user["username"])), world.connections(user)
+    return browser, world.back(browser, world.name(user["username"]), "other"), world.connections(user)
 
 
 def try_source_sign_in(world, user, node, got):
@@ -317,13 +319,20 @@ def get_sms_code(world, user):
     return browser, world.twilio.code
 
 
+def mailed(world, user, act):
+    """The code that is mailed to the person by what is done."""
+    letters = lambda: [letter for letter in world.mail.letters if letter.to == [user["email"]]]
+    before = len(letters())
+    act()
+    wait_for("a letter", lambda: len(letters()) > before, 60)
+    return re.search(r"\b(\d{6})\b", letters()[-1].text)[1]
+
+
 def get_email_code(world, user):
     browser, asked = at_the_factor(world, user)
     [offer] = [c for c in asked["device_challenges"] if c["device_class"] == "email"]
     chosen = {"device_class": "email", "device_uid": offer["device_uid"]}
-    browser.post("quick", {"selected_challenge": chosen})
-    letter = world.mail.next(user["email"])
-    return browser, re.search(r"\b(\d{6})\b", letter.text)[1]
+    return browser, mailed(world, user, lambda: browser.post("quick", {"selected_challenge": chosen}))
 
 
 def try_code(world, user, node, got):
@@ -425,9 +434,7 @@ def equip(world, username):
     browser.get("sms-setup")
     browser.post("sms-setup", {"phone_number": number})
     assert browser.post("sms-setup", {"code": world.twilio.code})["component"] == DONE
-    browser.get("mail-setup")
-    browser.post("mail-setup", {"email": user["email"]})
-    code = re.search(r"\b(\d{6})\b", world.mail.next(user["email"]).text)[1]
+    code = mailed(world, user, lambda: browser.get("mail-setup"))
     assert browser.post("mail-setup", {"code": code})["component"] == DONE
     # The paper has few codes: more of them.
     for _ in range(4):

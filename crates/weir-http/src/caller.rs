@@ -117,8 +117,11 @@ impl Caller {
         self.touch(app, request, &row).await;
         let assumed = row.data.get(session::ASSUMED_USER).and_then(Value::as_i64).filter(|_| user.is_some());
         self.user = user;
+        let epoch = row.data.get(session::ASSUMED_EPOCH).and_then(Value::as_i64);
+        // A lockdown ends what others do in the account's name, too.
         if let Some(id) = assumed
             && let Some(assumed) = accounts::find(&app.site.db, id).await.map_err(store)?
+            && Some(assumed.security_epoch) == epoch
         {
             self.original = self.user.replace(assumed);
         }

@@ -12,6 +12,8 @@ pub const COOKIE: &str = "authentik_session";
 pub const ORIGINAL_USER: &str = "impersonate_original_user";
 /// Session data: key of the user who is impersonated.
 pub const ASSUMED_USER: &str = "impersonate_user";
+/// Session data: the security epoch of the user who is impersonated, when that began.
+pub const ASSUMED_EPOCH: &str = "impersonate_epoch";
 
 #[derive(Serialize, Deserialize)]
 struct Claims {

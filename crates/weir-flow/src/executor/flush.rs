@@ -248,7 +248,7 @@ impl Executor<'_> {
 }
 
 /// Session data that end with a log-in.
-const OF_ONE_LOG_IN: [&str; 3] = ["bindings", "impersonate_user", "impersonate_original_user"];
+const OF_ONE_LOG_IN: [&str; 4] = ["bindings", "impersonate_user", "impersonate_original_user", "impersonate_epoch"];
 /// How long the record of a run is kept.
 const RECEIPT_LIFE: TimeDelta = TimeDelta::days(30);
 /// Server-side end of sessions whose cookie ends with the browser.

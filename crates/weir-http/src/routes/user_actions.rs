@@ -188,6 +188,7 @@ async fn impersonate(mut call: Call) -> Result<Reply, ApiError> {
     let mut data = browser.row.data.clone();
     data.insert(session::ORIGINAL_USER.to_owned(), call.user()?.id.into());
     data.insert(session::ASSUMED_USER.to_owned(), target.id.into());
+    data.insert(session::ASSUMED_EPOCH.to_owned(), target.security_epoch.into());
     let context = json!({"reason": body.reason, "impersonated_user": target.event_user()});
     change_session(&call, data, Event::new(action::IMPERSONATION_STARTED, "authentik_core", context)).await
 }
@@ -199,6 +200,7 @@ async fn impersonate_end(call: Call) -> Result<Reply, ApiError> {
     let mut data = browser.row.data.clone();
     data.shift_remove(session::ORIGINAL_USER);
     data.shift_remove(session::ASSUMED_USER);
+    data.shift_remove(session::ASSUMED_EPOCH);
     let event = Event::new(action::IMPERSONATION_ENDED, "authentik_core", json!({"user": original.event_user()}));
     change_session(&call, data, event).await
 }

@@ -201,21 +201,22 @@ async fn end(app: &App, unit: &mut Unit<'_>, order: &Order, (id, account): (Uuid
     let found = artefacts::count(&mut unit.tx, user).await.map_err(store)?;
     let groups = switches.groups();
     let before = account.security_epoch;
-    let (mut after, mut number) = (before, 0);
-    if !groups.is_empty() {
-        if groups.contains(&Group::Tokens) {
-            revoked::remember(&mut unit.tx, started, Which::AllOf(user)).await.map_err(store)?;
-        }
-        number = artefacts::end(&mut unit.tx, user, &groups, &found).await.map_err(store)?;
-        after = accounts::advance_epoch(&mut unit.tx, user).await.map_err(store)?.unwrap_or(before);
-        artefacts::carry_over(&mut unit.tx, user, &groups, (before, after)).await.map_err(store)?;
+    if groups.contains(&Group::Tokens) && found.get("api_token").is_some_and(|count| *count > 0) {
+        revoked::remember(&mut unit.tx, started, Which::AllOf(user)).await.map_err(store)?;
     }
+    let number = artefacts::end(&mut unit.tx, user, &groups, &found).await.map_err(store)?;
     if switches.deactivate_user && account.is_active {
         let users = kind::<User>(unit.site)?;
         unit.set(users, &user.to_string(), Map::from_iter([("is_active".to_owned(), false.into())])).await?;
     }
     if switches.set_unusable_password {
         accounts::set_password_hash(&mut unit.tx, user, UNUSABLE_PASSWORD, started).await.map_err(store)?;
+    }
+    // Last: whoever locks themselves is of another epoch from here on.
+    let mut after = before;
+    if !groups.is_empty() {
+        after = accounts::advance_epoch(&mut unit.tx, user).await.map_err(store)?.unwrap_or(before);
+        artefacts::carry_over(&mut unit.tx, user, &groups, (before, after)).await.map_err(store)?;
     }
     // Usually all that was found ended, and one need not count again.
     let ended = if number == found.values().sum::<i64>() {
