@@ -1,7 +1,7 @@
 //! Lockdowns of many users: a list, worked off in the background by a task with progress. What was done is noted user by
 //! user, so that a task that is taken up again after a crash goes on where it stopped.
 
-use super::{Done, Order, Switches, carry_out_all};
+use super::{Done, Order, Switches, carry_out_all, record};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -171,6 +171,10 @@ impl JobHandler for LockDownUsers {
         let Some(row) = cx.db().read_one(sql, &[batch.into()]).await? else { anyhow::bail!("the list is gone") };
         let request: Request = serde_json::from_str(&row.text("request")?)?;
         let run = Arc::new(Run { app: Arc::clone(&self.0), batch, request, actor: row.opt_int("actor_id")? });
+        // Made before several transactions want to make it, of which each would wait for the one before.
+        let mut unit = Unit::new(&self.0.site, Actor::system());
+        record::seal(&mut unit).await?;
+        unit.commit().await?;
         let total = count(cx, batch, None).await?.max(1);
         let mut after = i64::MIN;
         loop {

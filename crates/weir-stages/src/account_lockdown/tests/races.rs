@@ -28,7 +28,7 @@ use weir_flow::{
 use weir_identity::{Account, Intent, NewFlowToken, NewToken, artefacts, session, token};
 use weir_resource::{Actor, HookSet, Unit};
 use weir_sources::{
-    connections::{UserConnectionHooks, UserOAuthConnection},
+    connections::{UserConnection, UserConnectionHooks},
     oauth::OAuthSource,
 };
 use weir_testkit::{Browser, TestSite, Wiring, map};
@@ -185,7 +185,7 @@ impl Race<'_> {
             Kind::OwnToken | Kind::AppPassword | Kind::Invitation | Kind::Connection => {
                 let (model, body) = match kind {
                     Kind::Connection => (
-                        UserOAuthConnection::MODEL,
+                        UserConnection::<OAuthSource>::MODEL,
                         json!({"source": self.source, "identifier": name, "access_token": "opens"}),
                     ),
                     Kind::Invitation => ("authentik_stages_invitation.invitation", json!({"name": name})),
@@ -300,7 +300,7 @@ async fn place() -> (Place, Uuid) {
     resources.extend(weir_sources::resources());
     let hooks = |set: &mut HookSet| {
         crate::hooks(set);
-        set.add(UserOAuthConnection::MODEL, Arc::new(UserConnectionHooks));
+        set.add(UserConnection::<OAuthSource>::MODEL, Arc::new(UserConnectionHooks));
     };
     let site = TestSite::new(Wiring { resources, hooks, stages: crate::kinds(), ..Wiring::default() }).await;
     let body = json!({
