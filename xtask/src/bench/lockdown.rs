@@ -233,7 +233,7 @@ fn prepare(server: &Server, user: &Value) -> Result<()> {
     let mut api = admin(server);
     let body = json!({"name": QUICK, "slug": QUICK, "title": QUICK, "designation": "authentication"});
     let flow = api.create("/api/v3/flows/instances/", &body)?;
-    let who = json!({"name": QUICK, "user_fields": ["username"]});
+    let who = json!({"name": "bench-quick-who", "user_fields": ["username"]});
     let stages = [("identification", who), ("user_login", json!({"name": QUICK}))];
     for (order, (kind, fields)) in stages.into_iter().enumerate() {
         let stage = api.create(&format!("/api/v3/stages/{kind}/"), &fields)?;
