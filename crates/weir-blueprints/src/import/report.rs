@@ -14,6 +14,8 @@ const MAX_LINES: usize = 5_000;
 pub struct Report {
     /// Everything was applied.
     pub success: bool,
+    /// A reference was left empty because what it names is not there (yet).
+    pub has_gaps: bool,
     /// What happened, in order.
     pub logs: Vec<LogLine>,
     /// Models of the objects that were written or found as they should be.

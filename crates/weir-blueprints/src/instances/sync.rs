@@ -60,7 +60,7 @@ pub async fn apply_all(site: &Site, environment: Environment<'_>) -> Result<Star
     Ok(startup)
 }
 
-/// Files may refer to what others make: those refused are tried again as long as others get further.
+/// Files may refer to what others make: those refused or with gaps are tried again as long as others get further.
 async fn apply_files(
     site: &Site,
     environment: Environment<'_>,
@@ -69,21 +69,20 @@ async fn apply_files(
     again: bool,
 ) -> Result<Startup, ApiError> {
     let mut startup = Startup::default();
+    let mut again = again;
     loop {
-        let before = startup.applied.len();
-        let mut refused = Vec::new();
+        let mut open = Vec::new();
+        let count = files.len();
         startup.refused.clear();
         for file in files {
-            let count = startup.refused.len();
-            apply_file(site, environment, kind, file, again, &mut startup).await?;
-            if startup.refused.len() > count {
-                refused.push(file);
+            if !apply_file(site, environment, kind, file, again, &mut startup).await? {
+                open.push(file);
             }
         }
-        if refused.is_empty() || startup.applied.len() == before {
+        if open.is_empty() || open.len() == count {
             break;
         }
-        files = refused;
+        (files, again) = (open, true);
     }
     for (name, problems) in &startup.refused {
         tracing::error!(name, problems, "blueprint refused");
@@ -97,6 +96,7 @@ fn models_digest(site: &Site) -> String {
     content_hash(&models.join("\n"))
 }
 
+/// Whether nothing is left to be done for the file.
 async fn apply_file(
     site: &Site,
     environment: Environment<'_>,
@@ -104,7 +104,7 @@ async fn apply_file(
     file: &BlueprintFile,
     again: bool,
     startup: &mut Startup,
-) -> Result<(), ApiError> {
+) -> Result<bool, ApiError> {
     let find = |snapshot: &weir_resource::Snapshot| {
         snapshot.of_model(kind.model).find(|object| object.text("path") == file.path).map(|object| Stored::of(object))
     };
@@ -115,24 +115,27 @@ async fn apply_file(
     };
     // Most starts change nothing: no lock is taken then.
     if find(&site.snapshot()).is_some_and(|instance| is_current(&instance)) {
-        return Ok(());
+        return Ok(true);
     }
     let mut unit = Unit::new(site, Actor::system());
     unit.lock_configuration().await?;
     // Asked again under the lock: another node may have been first.
     let instance = match find(&unit.snapshot) {
-        Some(instance) if is_current(&instance) => return unit.rollback().await,
+        Some(instance) if is_current(&instance) => {
+            unit.rollback().await?;
+            return Ok(true);
+        }
         Some(instance) => instance,
         None => create(&mut unit, kind, file).await?,
     };
     let name = instance.name();
     let report = apply_stored(unit, environment, kind, &instance).await?;
-    if report.success {
-        startup.applied.push(name);
-    } else {
+    if !report.success {
         startup.refused.push((name, report.problems().join("; ")));
+    } else if !startup.applied.contains(&name) {
+        startup.applied.push(name);
     }
-    Ok(())
+    Ok(report.success && !report.has_gaps)
 }
 
 async fn create(unit: &mut Unit<'_>, kind: &'static ResourceType, file: &BlueprintFile) -> Result<Stored, ApiError> {

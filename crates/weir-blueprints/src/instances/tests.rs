@@ -176,7 +176,7 @@ async fn files_may_refer_to_what_later_ones_make() {
     let site = open(test_db().await, Library::new(Some(folder.clone())), Kinds::Served, 0).await;
     let startup = start(&site).await;
     assert_eq!(startup.refused, []);
-    assert!(startup.applied.ends_with(&["B".to_owned(), "A".to_owned()]), "{:?}", startup.applied);
+    assert!(startup.applied.ends_with(&["A".to_owned(), "B".to_owned()]), "{:?}", startup.applied);
     assert_eq!(site.get(INSTANCE, "name", "A").await.text("status"), "successful");
     let later = site.get(FLOW, "slug", "later").await;
     assert_eq!(
