@@ -219,13 +219,7 @@ impl<'a> Evaluator<'a> {
 
     async fn tag<R: Resolver>(&mut self, tag: &'a Tag, line: usize, resolver: &mut R) -> Result<Value> {
         match tag {
-            Tag::KeyOf(id) => match resolver.key_of(id, self.for_policy_binding)? {
-                Some(key) => Ok(key),
-                None => {
-                    self.miss(line, Wanted::Id(id.clone()));
-                    Err(BlueprintError::at(line, format!("!KeyOf {id}: no entry was applied under this id")))
-                }
-            },
+            Tag::KeyOf(id) => self.key_of(id, line, resolver),
             Tag::Find(query) => {
                 let (model, fields) = Box::pin(self.query(query, resolver)).await?;
                 let found = resolver.find(&model, fields.clone()).await?;
@@ -300,6 +294,14 @@ impl<'a> Evaluator<'a> {
                 Ok(value)
             }
         }
+    }
+
+    fn key_of<R: Resolver>(&mut self, id: &str, line: usize, resolver: &R) -> Result<Value> {
+        let found = resolver.key_of(id, self.for_policy_binding)?;
+        found.ok_or_else(|| {
+            self.miss(line, Wanted::Id(id.to_owned()));
+            BlueprintError::at(line, format!("!KeyOf {id}: no entry was applied under this id"))
+        })
     }
 
     fn bytes_left(&self) -> usize {
