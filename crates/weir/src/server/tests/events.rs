@@ -245,7 +245,7 @@ async fn an_export_is_for_whoever_asked_and_whoever_may_see_both_exports_and_obj
     assert_eq!(stand.get(&bob, &format!("/reports/exports/{id}/")).await.status, 404);
     assert_eq!(stand.get(&bob, "/reports/exports/").await.expect(200)["pagination"]["count"], 0);
     stand.grant(bob.id, &["authentik_reports.view_dataexport"], None).await;
-    assert_eq!(column(&stand.get(&bob, "/reports/exports/").await.expect(200), "id"), [id.clone()]);
+    assert_eq!(column(&stand.get(&bob, "/reports/exports/").await.expect(200), "id"), std::slice::from_ref(&id));
     assert_eq!(stand.get(&bob, &file).await.status, 404, "seeing exports is not seeing users");
     stand.grant(bob.id, &["authentik_core.view_user"], None).await;
     assert_eq!(stand.get(&bob, &file).await.status, 200);
