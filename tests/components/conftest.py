@@ -60,6 +60,11 @@ class Browser:
         assert answer.status_code == 200, f"{answer.status_code} {answer.text}"
         return answer.json()
 
+    def act(self, method, path, body=None):
+        """The answer of the API to whoever is signed in; `path` below /api/v3."""
+        csrf = {"X-authentik-CSRF": self.http.cookies.get("authentik_csrf", "")}
+        return self.http.request(method, f"{self.server.url}/api/v3{path}", json=body, headers=csrf)
+
     def me(self):
         """The signed-in user, or None."""
         answer = self.http.get(f"{self.server.url}/api/v3/core/users/me/")
@@ -127,6 +132,15 @@ class Server:
 
     def browser(self) -> Browser:
         return Browser(self)
+
+    def signed_in(self, username) -> Browser:
+        """A browser in which somebody signed in by the default flow, with the usual password."""
+        browser = self.browser()
+        browser.get("default-authentication-flow")
+        browser.post("default-authentication-flow", {"uid_field": username})
+        browser.post("default-authentication-flow", {"password": PASSWORD})
+        assert browser.me()["username"] == username
+        return browser
 
     def user(self, username, **fields):
         user = self.api("POST", "/core/users/", {"username": username, "name": username} | fields)

@@ -10,6 +10,7 @@ import ssl
 import threading
 from pathlib import Path
 
+import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -174,3 +175,17 @@ class Authority:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(chain)
         return context
+
+
+@pytest.fixture
+def start_mail():
+    """Starts mail servers."""
+    started = []
+
+    def start(**options):
+        started.append(MailServer(**options))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()

@@ -8,20 +8,6 @@ SIGN_IN = "default-authentication-flow"
 MASK = "********************"
 
 
-def signed_in(server, name):
-    browser = server.browser()
-    browser.get(SIGN_IN)
-    browser.post(SIGN_IN, {"uid_field": name})
-    browser.post(SIGN_IN, {"password": PASSWORD})
-    assert browser.me()["username"] == name
-    return browser
-
-
-def act(browser, method, path, body=None):
-    csrf = {"X-authentik-CSRF": browser.http.cookies.get("authentik_csrf", "")}
-    return browser.http.request(method, f"{browser.server.url}/api/v3{path}", json=body, headers=csrf)
-
-
 def about(server, model, action="model_updated"):
     return [e for e in server.events(action) if e["context"]["model"]["model_name"] == model]
 
@@ -73,10 +59,10 @@ def test_members_are_told_from_either_side(start_server):
 def test_who_acts_as_another_is_named_in_the_interface_and_in_flows(start_server):
     server = start_server()
     ann = server.user("ann", email="ann@example.test")
-    browser = signed_in(server, "akadmin")
-    assert act(browser, "POST", f"/core/users/{ann['pk']}/impersonate/", {"reason": "help"}).status_code == 204
+    browser = server.signed_in("akadmin")
+    assert browser.act("POST", f"/core/users/{ann['pk']}/impersonate/", {"reason": "help"}).status_code == 204
     assert browser.me()["username"] == "ann"
-    assert act(browser, "POST", "/core/tokens/", {"identifier": "by-the-admin"}).status_code == 201
+    assert browser.act("POST", "/core/tokens/", {"identifier": "by-the-admin"}).status_code == 201
     slug = "default-user-settings-flow"
     challenge = browser.get(slug)
     assert challenge["component"] == "ak-stage-prompt", challenge
@@ -88,7 +74,7 @@ def test_who_acts_as_another_is_named_in_the_interface_and_in_flows(start_server
         assert (event["user"]["username"], event["user"]["on_behalf_of"]["username"]) == ("akadmin", "ann"), event["user"]
     found = server.api("GET", "/events/events/?username=akadmin&actions=user_write")["results"]
     assert [e["pk"] for e in found] == [written["pk"]]
-    act(browser, "GET", "/core/users/impersonate_end/")
+    browser.act("GET", "/core/users/impersonate_end/")
     [started], [ended] = server.events("impersonation_started"), server.events("impersonation_ended")
     assert started["user"]["username"] == ended["user"]["username"] == "akadmin"
     assert started["context"]["reason"] == "help" and started["context"]["impersonated_user"]["username"] == "ann"

@@ -45,53 +45,39 @@ def key_of(server, user, identifier, intent="api"):
     return server.api("GET", f"/core/tokens/{identifier}/view_key/")["key"]
 
 
-def signed_in(server, username):
-    browser = server.browser()
-    browser.get("default-authentication-flow")
-    browser.post("default-authentication-flow", {"uid_field": username})
-    browser.post("default-authentication-flow", {"password": PASSWORD})
-    assert browser.me()["username"] == username
-    return browser
-
-
 def person(server, username):
     user = server.user(username)
     server.set_password(user)
     return user
 
 
-def act(browser, method, path, body=None):
-    csrf = {"X-authentik-CSRF": browser.http.cookies.get("authentik_csrf", "")}
-    return browser.http.request(method, f"{browser.server.url}/api/v3{path}", json=body, headers=csrf)
-
-
 def test_the_way_into_the_flow_refuses_in_the_contracts_words(site):
     person(site, "ann")
     bob = person(site, "bob")
-    ann = signed_in(site, "ann")
+    ann = site.signed_in("ann")
     path = "/core/users/account_lockdown/"
     assert requests.post(f"{site.url}/api/v3{path}", json={}).status_code == 403
-    unknown = act(ann, "POST", path, {"user": 4711})
+    unknown = ann.act("POST", path, {"user": 4711})
     assert (unknown.status_code, unknown.json()) == (400, {"user": ['Invalid pk "4711" - object does not exist.']})
-    assert act(ann, "POST", path, {"user": bob["pk"]}).status_code == 403
-    assert act(ann, "POST", path, {"user": None}).json() == {"link": "/if/flow/default-account-lockdown/"}
+    assert ann.act("POST", path, {"user": bob["pk"]}).status_code == 403
+    assert ann.act("POST", path, {"user": None}).json() == {"link": "/if/flow/default-account-lockdown/"}
     # Without lockdown flow, and with one that does not apply.
     brand = site.api("GET", "/core/brands/")["results"][0]
     site.api("PATCH", f"/core/brands/{brand['brand_uuid']}/", {"flow_lockdown": None})
-    none = act(ann, "POST", path, {})
+    none = ann.act("POST", path, {})
     assert (none.status_code, none.json()) == (400, {"non_field_errors": ["No lockdown flow configured."]})
     site.flow("shut", "stage_configuration", ("dummy", {}), authentication="require_superuser")
     shut = site.api("GET", "/flows/instances/shut/")["pk"]
     site.api("PATCH", f"/core/brands/{brand['brand_uuid']}/", {"flow_lockdown": shut})
-    refused = act(ann, "POST", path, {})
+    refused = ann.act("POST", path, {})
     assert (refused.status_code, refused.json()) == (400, {"non_field_errors": ["Lockdown flow is not applicable."]})
 
 
 def test_self_service_through_the_executor_ends_every_way_in(site, tmp_path):
     ann = person(site, "ann")
     api, app = key_of(site, ann, "ann-api"), key_of(site, ann, "ann-app", "app_password")
-    own, other = signed_in(site, "ann"), signed_in(site, "ann")
-    assert act(own, "POST", "/core/users/account_lockdown/", {}).ok
+    own, other = site.signed_in("ann"), site.signed_in("ann")
+    assert own.act("POST", "/core/users/account_lockdown/", {}).ok
     asked = own.get("default-account-lockdown")
     assert asked["component"] == "ak-stage-prompt", asked
     done = own.post("default-account-lockdown", {"lockdown_reason": "phone stolen"})
@@ -169,7 +155,7 @@ def test_a_list_of_users_is_locked_by_a_task_that_asks_for_each(site):
 def test_the_command_line_locks_beside_a_running_server_and_unlocking_brings_nothing_back(site):
     ann = person(site, "ann")
     key = key_of(site, ann, "ann-api")
-    browser = signed_in(site, "ann")
+    browser = site.signed_in("ann")
     without = weir(site, "user", "lockdown", "ann", "--reason", " ")
     assert without.returncode == 2 and "reason" in without.stderr
     done = weir(site, "user", "lockdown", "ann", "--reason", "seen on a list")
@@ -186,7 +172,7 @@ def test_the_command_line_locks_beside_a_running_server_and_unlocking_brings_not
     assert browser.me() is None
     assert as_token(site, key, "GET", "/core/users/me/").status_code == 403
     site.set_password(ann)
-    signed_in(site, "ann")
+    site.signed_in("ann")
     # And without a server.
     site.stop()
     assert weir(site, "user", "lockdown", "ann", "--reason", "again").returncode == 0
@@ -198,7 +184,7 @@ def test_nothing_survives_that_is_minted_beside_a_lockdown(site):
     """Requests of every kind that mints, as fast as they go, by the user's own token and sessions."""
     ann = person(site, "ann")
     key = key_of(site, ann, "ann-api")
-    browsers = [signed_in(site, "ann") for _ in range(4)]
+    browsers = [site.signed_in("ann") for _ in range(4)]
     minted, stop = [], threading.Event()
 
     def mint_tokens(number):

@@ -16,7 +16,7 @@ import requests
 from cryptography import x509
 
 from conftest import PASSWORD, TOKEN, wait_for
-from mail import Authority, MailServer
+from mail import Authority, start_mail
 
 SENDER, KEY = "mailer", "key-of-the-mail-server-7"
 NEW_PASSWORD = "Another-throw-away-password-2"
@@ -25,20 +25,6 @@ USED = "Link was already used, please request a new link."
 # Without TLS passwords are asked for only on this machine.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH")
 HERE = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-
-
-@pytest.fixture
-def start_mail():
-    """Starts mail servers."""
-    started = []
-
-    def start(**options):
-        started.append(MailServer(**options))
-        return started[-1]
-
-    yield start
-    for server in started:
-        server.stop()
 
 
 def apply_example(server, name, **context):

@@ -10,7 +10,7 @@ import pytest
 import requests
 from conftest import PASSWORD, TOKEN, wait_for
 from cryptography import x509
-from mail import Authority, MailServer
+from mail import Authority, start_mail
 from services import Service
 
 HERE = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
@@ -51,19 +51,6 @@ def start_hook():
     yield start
     for hook in started:
         hook.close()
-
-
-@pytest.fixture
-def start_mail():
-    started = []
-
-    def start(**options):
-        started.append(MailServer(**options))
-        return started[-1]
-
-    yield start
-    for server in started:
-        server.stop()
 
 
 def transport(server, name, mode, **fields):
@@ -262,22 +249,12 @@ def test_the_user_of_the_event_is_told_here_and_rules_pick_by_policies(start_ser
     unbound = server.api("POST", "/events/rules/", {"name": "unbound", "transports": [here["pk"]], "destination_event_user": True})
     assert unbound["destination_group_obj"] is None
 
-    def signed_in(name):
-        browser = server.browser()
-        browser.get("default-authentication-flow")
-        browser.post("default-authentication-flow", {"uid_field": name})
-        browser.post("default-authentication-flow", {"password": PASSWORD})
-        assert browser.me()["username"] == name
-        return browser
-
-    browser, admin = signed_in("ann"), signed_in("akadmin")
+    browser, admin = server.signed_in("ann"), server.signed_in("akadmin")
     read = lambda browser: browser.http.get(f"{server.url}/api/v3/events/notifications/").json()["results"]
     [notice] = wait_for("a notification", lambda: read(browser))
     assert notice["severity"] == "notice" and notice["event"]["action"] == "login" and notice["seen"] is False
     assert not [n for n in read(admin) if n["event"] and n["event"]["action"] == "login"]
-    csrf = {"X-authentik-CSRF": browser.http.cookies.get("authentik_csrf", "")}
-    url = f"{server.url}/api/v3/events/notifications/mark_all_seen/"
-    assert browser.http.post(url, headers=csrf).status_code == 204
+    assert browser.act("POST", "/events/notifications/mark_all_seen/").status_code == 204
     assert read(browser)[0]["seen"] is True
 
 

@@ -21,7 +21,7 @@ import requests
 from conftest import PASSWORD, wait_for
 from mail import MailServer
 from services import Service
-from test_lockdown import act, as_token, key_of, weir
+from test_lockdown import as_token, key_of, weir
 from test_sms import Twilio, choose
 
 NEW_PASSWORD = "Throw-away-password-2"
@@ -343,7 +343,7 @@ def try_code(world, user, node, got):
 
 def get_impersonation(world, user):
     browser = world.signed_in(world.people["admin"])
-    assert act(browser, "POST", f"/core/users/{user['pk']}/impersonate/", {"reason": "a test"}).status_code == 204
+    assert browser.act("POST", f"/core/users/{user['pk']}/impersonate/", {"reason": "a test"}).status_code == 204
     return browser
 
 
