@@ -164,7 +164,7 @@ pub(super) enum Outcome {
     Failed {
         reason: String,
     },
-    /// It asked to wait. The attempt does not count.
+    /// It asked to wait. The attempt does not count and leaves no log, so that those of earlier ones stay.
     PutOff(DateTime<Utc>),
     /// Not its fault: the worker is going away. The attempt does not count.
     Released,
@@ -194,7 +194,7 @@ pub(super) async fn settle(
             vec![(now + backoff(job.attempts)).into()],
         ),
         Outcome::PutOff(until) => (
-            "state = 'queued', aggregated_status = 'queued', eta = $5, due = $5, attempts = attempts - 1",
+            "state = 'queued', aggregated_status = 'queued', eta = $5, due = $5, attempts = attempts - 1, run = run - 1",
             vec![(*until).into()],
         ),
         Outcome::Released => {
@@ -208,7 +208,9 @@ pub(super) async fn settle(
     if tx.write(&sql, &[owner.as_slice(), &more].concat()).await? == 0 {
         return tx.rollback().await;
     }
-    write_lines(&mut tx, job, lines).await?;
+    if !matches!(outcome, Outcome::PutOff(_)) {
+        write_lines(&mut tx, job, lines).await?;
+    }
     if let Outcome::Failed { reason } = outcome {
         let line = LogLine {
             timestamp: now,

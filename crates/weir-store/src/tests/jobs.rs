@@ -63,7 +63,8 @@ impl JobHandler for Puppet {
         match text("do").as_deref() {
             Some("fail") => anyhow::bail!("no luck"),
             Some("fail once") if cx.attempt() == 1 => anyhow::bail!("no luck yet"),
-            Some("wait a minute") if self.runs.load(Ordering::SeqCst) < 4 => {
+            Some("fail, then wait") if self.runs.load(Ordering::SeqCst) == 1 => anyhow::bail!("no luck yet"),
+            Some("wait a minute" | "fail, then wait") if self.runs.load(Ordering::SeqCst) < 4 => {
                 return Err(jobs::PutOff { until: cx.now() + TimeDelta::minutes(1) }.into());
             }
             Some("panic") => panic!("oh dear"),
@@ -379,4 +380,23 @@ async fn a_job_that_asks_to_wait_waits_and_has_not_tried() {
     assert_eq!(bench.runner.run_due().await.unwrap(), 1);
     let done = get(&db, id).await;
     assert_eq!((done.state, done.retries), (JobState::Done, 0));
+}
+
+#[tokio::test]
+async fn waiting_does_not_forget_why_the_attempt_before_failed() {
+    let db = test_db().await;
+    let bench = bench(&db);
+    let id =
+        enqueue(&db, &bench.clock, 1, NewJob::new("puppet", json!({"do": "fail, then wait", "info": "here"}))).await;
+    for _ in 0..3 {
+        assert_eq!(bench.runner.run_due().await.unwrap(), 1);
+        let waiting = get(&db, id).await;
+        assert_eq!(waiting.state, JobState::Queued);
+        assert_eq!(waiting.logs.iter().map(|line| line.event.as_str()).collect::<Vec<_>>(), ["here", "no luck yet"]);
+        bench.clock.advance(TimeDelta::minutes(1));
+    }
+    assert_eq!(bench.runner.run_due().await.unwrap(), 1);
+    let done = get(&db, id).await;
+    assert_eq!((done.state, done.retries, done.logs.len()), (JobState::Done, 1, 1));
+    assert_eq!(done.previous_logs.last().unwrap().event, "no luck yet");
 }
