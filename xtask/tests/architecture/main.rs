@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 fn root() -> Result<PathBuf> {
-    let manifest = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Of this run: a target folder may outlive the clone that this was built in.
+    let manifest = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").context("cargo runs this")?);
     Ok(manifest.parent().context("the manifest has no parent folder")?.to_path_buf())
 }
