@@ -39,7 +39,7 @@ use crate::accounts;
 use hooks::DeviceHooks;
 use std::sync::Arc;
 use weir_core::{ApiError, Map, Operations, Reach, ResourceType, TableDef, View};
-use weir_resource::{HookSet, Unit, store};
+use weir_resource::{HookSet, Stored, Unit, store};
 use weir_store::{StoreError, Val};
 
 /// Operations on the devices of all users, for administrators.
@@ -83,24 +83,39 @@ pub fn hooks(set: &mut HookSet) {
     set.add(DeviceKind::WebAuthn.model(), Arc::new(webauthn::WebAuthnHooks));
 }
 
-/// Makes a confirmed device with these fields and columns. Its owner's row is taken first: a device set up beside a
-/// lockdown is there before it, or not at all when its owner acts.
-async fn create(
+/// Makes a confirmed device with these fields and columns. Its owner's row is taken first: a device set up beside
+/// a lockdown is there before it, or not at all when its owner acts.
+async fn insert(
     unit: &mut Unit<'_>,
     kind: DeviceKind,
     (user_id, name): (i64, &str),
     mut fields: Map,
     mut columns: Vec<(&'static str, Val)>,
-) -> Result<DeviceRow, ApiError> {
+) -> Result<Stored, ApiError> {
     let found = unit.site.registry.find(kind.model());
     let definition = found.ok_or_else(|| anyhow::anyhow!("{} is not registered", kind.model()))?;
     accounts::lock_for(unit, user_id).await?;
     fields.insert("name".to_owned(), name.into());
     fields.insert("user".to_owned(), user_id.into());
     columns.push(("confirmed", true.into()));
-    let made = unit.make(definition, fields, columns).await?;
+    unit.make(definition, fields, columns).await
+}
+
+async fn read(unit: &mut Unit<'_>, kind: DeviceKind, made: &Stored) -> Result<DeviceRow, ApiError> {
     let row = find(&mut unit.tx, kind, &made.pk).await.map_err(store)?;
     Ok(row.ok_or_else(|| anyhow::anyhow!("a device is gone as soon as it was made"))?)
+}
+
+/// The device as all others read it.
+async fn create(
+    unit: &mut Unit<'_>,
+    kind: DeviceKind,
+    owner: (i64, &str),
+    fields: Map,
+    columns: Vec<(&'static str, Val)>,
+) -> Result<DeviceRow, ApiError> {
+    let made = insert(unit, kind, owner, fields, columns).await?;
+    read(unit, kind, &made).await
 }
 
 /// The same, of something that can be set up once only, such as a number that a stage knows: `once` are its columns,
@@ -113,16 +128,15 @@ async fn create_once(
     once: Vec<(&'static str, Val)>,
     known: impl FnOnce() -> ApiError,
 ) -> Result<DeviceRow, ApiError> {
-    let device = create(unit, kind, owner, fields, columns).await?;
+    let made = insert(unit, kind, owner, fields, columns).await?;
     // Apart from the rest, so that a conflict is known to be about this.
     let sets: Vec<String> = once.iter().enumerate().map(|(i, (column, _))| format!("{column} = ${}", i + 2)).collect();
     let sql = format!("UPDATE {} SET {} WHERE id = $1", kind.table(), sets.join(", "));
-    let mut vals = vec![Val::from(device.id())];
+    let mut vals = vec![Val::from(made.int_pk())];
     vals.extend(once.into_iter().map(|(_, val)| val));
     unit.tx.write(&sql, &vals).await.map_err(|error| match error {
         StoreError::Conflict { .. } => known(),
         other => store(other),
     })?;
-    let row = find(&mut unit.tx, kind, &device.pk).await.map_err(store)?;
-    Ok(row.ok_or_else(|| anyhow::anyhow!("a device is gone as soon as it was made"))?)
+    read(unit, kind, &made).await
 }
