@@ -81,7 +81,7 @@ const RACED: &[(Kind, &[&str])] = &[
 /// What is not raced here, and why that is enough.
 const NOT_RACED: &[(&str, &str)] = &[
     ("source_sign_in", "worth nothing without its session, which is raced"),
-    ("email_code", "few can be sent to one address; the component tests lock an account while one is sent"),
+    ("email_code", "few can be sent to one address; its owner is held while it is kept, as with sms_code"),
     ("sms_code", "the component tests lock an account while one is sent"),
 ];
 
