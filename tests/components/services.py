@@ -62,7 +62,8 @@ class Service:
         asked = Asked(handler)
         with self.lock:
             self.asked.append(asked)
-            trouble = self.trouble
+            # Connections that were kept open end with the server.
+            trouble = "hang up" if self.stopping.is_set() else self.trouble
         if trouble == "hang up":
             handler.close_connection = True
             handler.connection.close()
