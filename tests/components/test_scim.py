@@ -698,7 +698,9 @@ def test_an_administrator_allows_the_calls_once_and_tokens_renew_themselves(serv
     assert tokens.forms[0]["grant_type"] == "authorization_code" and tokens.forms[0]["code"] == "c0de"
     server.api("POST", "/weir/sync/replay/", {"provider": made["pk"], "object": user["pk"]})
     wait_for("the user there", lambda: "waiting" in target.users())
-    # Saved anew for the same target the token stays; refused, it is renewed.
+    # Saved anew for the same target the token stays; refused, it is renewed. A delivery that is still under way has the
+    # old one.
+    wait_idle(server, made["pk"], "sync_deliver")
     target.token = "token-2"
     before = len(server.events("configuration_error"))
     server.user("later")
