@@ -72,8 +72,10 @@ impl Changes {
         Ok(())
     }
 
-    /// An object is about to be deleted: what the targets call it is kept, for the row will be gone.
+    /// An object is about to be deleted: what the targets call it is kept, for the row will be gone. The object is taken
+    /// before its rows of the outbox, as whoever delivers does.
     async fn tell_gone(&self, unit: &mut Unit<'_>, model: Model, key: &str) -> Result<(), ApiError> {
+        connection::lock_object(&mut unit.tx, (model, key)).await.map_err(store)?;
         for target in provider::all(&unit.snapshot, &self.kinds) {
             let tables = target.kind.tables();
             let known = connection::find(&mut unit.tx, &tables, target.number, (model, key)).await.map_err(store)?;
@@ -130,13 +132,14 @@ impl Hooks for GroupChanges {
         if !is_changed(old, new) {
             return Ok(());
         }
-        self.0.tell(unit, Model::Group, [new.pk.clone()]).await?;
         // Whoever came or went may have gained or lost the application.
-        self.0.tell(unit, Model::User, moved(old, Some(new), "users")).await
+        self.0.tell(unit, Model::User, moved(old, Some(new), "users")).await?;
+        self.0.tell(unit, Model::Group, [new.pk.clone()]).await
     }
 
     async fn deleting(&self, unit: &mut Unit<'_>, old: &Stored) -> Result<(), ApiError> {
-        self.0.tell_gone(unit, Model::Group, &old.pk).await?;
-        self.0.tell(unit, Model::User, keys(Some(&old.doc), "users")).await
+        connection::lock_object(&mut unit.tx, (Model::Group, &old.pk)).await.map_err(store)?;
+        self.0.tell(unit, Model::User, keys(Some(&old.doc), "users")).await?;
+        self.0.tell_gone(unit, Model::Group, &old.pk).await
     }
 }

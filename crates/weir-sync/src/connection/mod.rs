@@ -3,7 +3,9 @@
 
 mod rows;
 
-pub use rows::{Connection, Saved, Tables, find, forget, forget_all, groups_of, members, page, save, still_known};
+pub use rows::{
+    Connection, Saved, Tables, find, forget, forget_all, groups_of, lock_object, members, page, save, still_known,
+};
 
 use crate::{
     hooks::Changes,

@@ -51,6 +51,25 @@ fn key(model: Model, key: &str) -> Val {
     }
 }
 
+/// The table of the objects here.
+fn home(model: Model) -> &'static str {
+    match model {
+        Model::User => "identity_user",
+        Model::Group => "identity_group",
+    }
+}
+
+/// Holds an object until the end of the transaction.
+///
+/// # Errors
+/// Those of the store.
+pub async fn lock_object(tx: &mut Tx, (model, object): (Model, &str)) -> Result<(), StoreError> {
+    tx.begin_write().await?;
+    let sql = format!("SELECT id FROM {} WHERE id = $1{}", home(model), tx.dialect().for_update());
+    tx.read_one(&sql, &[key(model, object)]).await?;
+    Ok(())
+}
+
 fn read(tables: &Tables, model: Model, row: &Row) -> Result<Connection, StoreError> {
     let members = match model {
         Model::User => Vec::new(),
@@ -120,7 +139,7 @@ pub async fn save(
     };
     // The object may have gone meanwhile: then there is nothing to connect. A deletion under way is waited for.
     let lock = if tx.dialect() == Dialect::Postgres { " FOR KEY SHARE OF h" } else { "" };
-    let home = if model == Model::User { "identity_user" } else { "identity_group" };
+    let home = home(model);
     let sql = format!(
         "INSERT INTO {table} (id, {remote}, {column}, provider, attributes{names}) \
          SELECT $1, $2, h.id, $4, $5{marks} FROM {home} h WHERE h.id = $3{lock} \

@@ -234,12 +234,12 @@ impl Run<'_> {
         let which = (row.model, row.key.as_str());
         let mut tx = site.db.tx();
         tx.begin_write().await?;
+        let (mut model, mut changes) = (Model::Group, Vec::new());
         match kept {
             Kept::Same => {}
             Kept::None => connection::forget(&mut tx, &tables, number, which).await?,
             Kept::Is(new, is_new) => {
                 let id = site.random.uuid();
-                let when = (&*site.random, now);
                 match connection::save(&mut tx, id, (&tables, number), which, &new).await? {
                     Saved::Taken => {
                         let reason = format!("{} is connected with another object already.", new.remote_id);
@@ -247,20 +247,20 @@ impl Run<'_> {
                     }
                     // The deletion did not know what the target calls it; whoever is told next has to.
                     Saved::Gone => {
-                        let change = Change { key: row.key.clone(), gone: Some(new.remote_id) };
-                        state::enqueue(&mut tx, when, number, row.model, &[change]).await?;
+                        model = row.model;
+                        changes.push(Change { key: row.key.clone(), gone: Some(new.remote_id) });
                     }
                     // Groups could not name somebody whom the target did not know.
                     Saved::Kept if is_new && row.model == Model::User => {
-                        let groups = connection::groups_of(&mut tx, &row.key).await?;
-                        let changes: Vec<Change> = groups.into_iter().map(Change::of).collect();
-                        state::enqueue(&mut tx, when, number, Model::Group, &changes).await?;
+                        changes.extend(connection::groups_of(&mut tx, &row.key).await?.into_iter().map(Change::of));
                     }
                     Saved::Kept => {}
                 }
             }
         }
+        // Objects, then rows of the outbox, users before groups: in this order everybody takes them.
         state::settle(&mut tx, now, row, &verdict).await?;
+        state::enqueue(&mut tx, (&*site.random, now), number, model, &changes).await?;
         tx.commit().await
     }
 }
