@@ -103,6 +103,7 @@ pub fn extensions() -> &'static [Operation] {
             query: "",
         },
         own("weir_lockdowns_retrieve", Method::Get, "/weir/lockdowns/{id}/", ""),
+        own("weir_sessions_end_create", Method::Post, "/weir/sessions/end/", ""),
         own("weir_sync_replay_create", Method::Post, "/weir/sync/replay/", ""),
         own("weir_sync_states_list", Method::Get, "/weir/sync/states/", "model object page page_size provider state"),
         own("weir_sync_targets_list", Method::Get, "/weir/sync/targets/", ""),

@@ -402,16 +402,17 @@ impl<'a> Executor<'a> {
         }
         if with_user {
             let picture = match (&person, typed) {
-                (Person::Known(account), None) => avatar::for_account(&settings, account),
-                (Person::Anonymous, None) => avatar::DEFAULT_AVATAR.to_owned(),
+                (Person::Known(account), None) => avatar::for_account(&self.cx.app.site, &settings, account),
+                (Person::Anonymous, None) => self.cx.app.site.served(avatar::DEFAULT_AVATAR),
                 // Whoever typed a name must not learn from the picture whether it exists.
                 _ => avatar::of(
+                    &self.cx.app.site,
                     &settings,
                     &avatar::Subject { username: &shown, name: "", email: "", attributes: &Map::new() },
                 ),
             };
             challenge.insert("pending_user".to_owned(), shown.into());
-            challenge.insert("pending_user_avatar".to_owned(), self.cx.app.site.served(&picture).into());
+            challenge.insert("pending_user_avatar".to_owned(), picture.into());
         }
         Ok(())
     }

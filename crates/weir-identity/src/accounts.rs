@@ -71,6 +71,11 @@ impl Account {
         self.attribute("upn")
     }
 
+    /// Whether the account goes when its person signs out.
+    pub fn goes_on_logout(&self) -> bool {
+        self.attributes.get("goauthentik.io/user/delete-on-logout").and_then(Value::as_bool).unwrap_or(false)
+    }
+
     /// The language chosen by the user.
     pub fn locale(&self) -> Option<&str> {
         let settings = self.attributes.get("settings")?.as_object()?;

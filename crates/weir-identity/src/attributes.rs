@@ -49,20 +49,53 @@ pub fn conditions(dialect: Dialect, column: &str, text: &str) -> Result<Conditio
         let mut keys: Vec<String> = path.split("__").map(str::to_owned).collect();
         let look_up = match keys.last() {
             Some(last) if keys.len() > 1 && LOOK_UPS.contains(&last.as_str()) => keys.pop().unwrap_or_default(),
+            Some(last) if keys.len() > 1 && OTHER_LOOK_UPS.contains(&last.as_str()) => {
+                return Err(refuse(NOT_COMPARED));
+            }
             _ => "exact".to_owned(),
         };
         if keys.iter().any(String::is_empty) || keys.len() > 20 {
             return Err(refuse("Invalid attribute path."));
         }
-        one(dialect, column, &keys, &look_up, value, &mut parts, &mut vals)
-            .ok_or_else(|| refuse("This comparison is not supported."))?;
+        one(dialect, column, &keys, &look_up, value, &mut parts, &mut vals).ok_or_else(|| refuse(NOT_COMPARED))?;
     }
     let sql = if parts.is_empty() { "1 = 1".to_owned() } else { parts.join(" AND ") };
     Ok(Condition::new(sql, vals))
 }
 
-const LOOK_UPS: [&str; 10] =
-    ["exact", "iexact", "contains", "icontains", "startswith", "istartswith", "endswith", "iendswith", "isnull", "in"];
+const NOT_COMPARED: &str = "This comparison is not supported.";
+
+const LOOK_UPS: [&str; 15] = [
+    "exact",
+    "iexact",
+    "contains",
+    "icontains",
+    "startswith",
+    "istartswith",
+    "endswith",
+    "iendswith",
+    "isnull",
+    "in",
+    "gt",
+    "gte",
+    "lt",
+    "lte",
+    "has_key",
+];
+
+/// Look-ups that others know: whoever names one does not mean a key.
+const OTHER_LOOK_UPS: [&str; 6] = ["regex", "iregex", "range", "has_keys", "has_any_keys", "contained_by"];
+
+/// The comparison of numbers that a look-up means.
+fn comparison(look_up: &str) -> Option<&'static str> {
+    Some(match look_up {
+        "gt" => ">",
+        "gte" => ">=",
+        "lt" => "<",
+        "lte" => "<=",
+        _ => return None,
+    })
+}
 
 /// A scalar as the database shows it.
 fn scalar(value: &Value) -> Option<String> {
@@ -94,9 +127,26 @@ fn one(
         }
         return Some(());
     }
+    if let (Value::String(key), "has_key") = (value, look_up) {
+        let mut deeper = keys.to_vec();
+        deeper.push(key.clone());
+        return one(dialect, column, &deeper, "isnull", &Value::Bool(false), parts, vals);
+    }
+    // A list is contained when each of its entries is.
+    if let (Value::Array(items), "contains") = (value, look_up) {
+        for item in items {
+            let quoted = Value::String(serde_json::to_string(item).ok().filter(|_| item.is_string())?);
+            one(dialect, column, keys, look_up, &quoted, parts, vals)?;
+        }
+        return Some(());
+    }
     let names: Vec<&str> = keys.iter().map(String::as_str).collect();
     let path = dialect.json_path(&names);
-    let found = dialect.json_text(column, "?");
+    let compared = comparison(look_up);
+    let found = match compared {
+        Some(_) => dialect.json_number(column, "?"),
+        None => dialect.json_text(column, "?"),
+    };
     // The expression of SQLite names the path several times.
     let uses = found.matches('?').count();
     let mut push = |sql: String, right: Vec<Val>| {
@@ -107,6 +157,17 @@ fn one(
     let like = |pattern: String| (format!("({found}) LIKE ? ESCAPE '\\'"), vec![Val::from(pattern)]);
     let like_ci = |pattern: String| (dialect.like_ci(&format!("({found})"), "?"), vec![Val::from(pattern)]);
     let (sql, right) = match (look_up, value) {
+        (_, Value::Number(number)) if compared.is_some() => {
+            (format!("({found}) {} ?", compared?), vec![Val::Float(Some(number.as_f64()?))])
+        }
+        // Written by us and by PostgreSQL.
+        ("exact", Value::Array(items)) => {
+            let items: Option<Vec<String>> =
+                items.iter().map(|i| scalar(i).and_then(|_| serde_json::to_string(i).ok())).collect();
+            let items = items?;
+            let texts = [",", ", "].map(|comma| Val::from(format!("[{}]", items.join(comma))));
+            (format!("({found}) IN (?, ?)"), texts.to_vec())
+        }
         ("exact", Value::Null) | ("isnull", Value::Bool(true)) => (format!("({found}) IS NULL"), vec![]),
         ("isnull", Value::Bool(false)) => (format!("({found}) IS NOT NULL"), vec![]),
         ("exact", value) => (format!("({found}) = ?"), vec![scalar(value)?.into()]),

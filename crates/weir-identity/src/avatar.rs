@@ -1,17 +1,20 @@
 //! Avatars. The modes of the setting `avatars` are tried in order; the first that gives something wins.
 //!
-//! `gravatar` is passed over: it would tell a third party who signs in where, and asking it would put a remote call
-//! into every answer that shows a user. Addresses with placeholders are given out without asking their host first.
+//! Pictures at other servers are given out by address, and only when it is known that there is one: answers that show
+//! users wait for that a little, pages on the way to a sign-in never do.
 
 use crate::Account;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use md5::{Digest, Md5};
+use md5::{Digest as _, Md5};
 use serde_json::Value;
 use weir_core::Map;
-use weir_resource::Settings;
+use weir_resource::{Pictures, Settings, Site};
 
 /// The picture of mode `none`.
 pub const DEFAULT_AVATAR: &str = "/static/dist/assets/images/user_default.png";
+
+/// Where Gravatar keeps the picture of an address; without one it says so.
+const GRAVATAR: &str = "https://www.gravatar.com/avatar/";
 
 /// What an avatar is made from.
 pub struct Subject<'a> {
@@ -25,33 +28,101 @@ pub struct Subject<'a> {
     pub attributes: &'a Map,
 }
 
-/// The avatar of an account.
-pub fn for_account(settings: &Settings, account: &Account) -> String {
-    of(
-        settings,
-        &Subject {
+impl<'a> Subject<'a> {
+    /// An account.
+    pub fn of(account: &'a Account) -> Self {
+        Self {
             username: &account.username,
             name: &account.name,
             email: &account.email,
             attributes: &account.attributes,
-        },
-    )
+        }
+    }
 }
 
-/// The avatar of a subject.
-pub fn of(settings: &Settings, subject: &Subject<'_>) -> String {
-    let modes = settings.avatars.split(',').map(str::trim);
-    modes.into_iter().find_map(|mode| by_mode(mode, subject)).unwrap_or_else(|| DEFAULT_AVATAR.to_owned())
+/// The avatar of an account, as far as is known without asking anybody.
+pub fn for_account(site: &Site, settings: &Settings, account: &Account) -> String {
+    of(site, settings, &Subject::of(account))
 }
 
-fn by_mode(mode: &str, subject: &Subject<'_>) -> Option<String> {
+/// The avatar of a subject, as far as is known without asking anybody.
+pub fn of(site: &Site, settings: &Settings, subject: &Subject<'_>) -> String {
+    site.served(&choose(settings, site.pictures.get().map(|pictures| &**pictures), subject))
+}
+
+/// Addresses of pictures of these subjects of which nothing is known yet.
+pub fn unknown<'a>(site: &Site, settings: &Settings, subjects: impl Iterator<Item = Subject<'a>>) -> Vec<String> {
+    let Some(pictures) = site.pictures.get() else { return Vec::new() };
+    let mut addresses: Vec<String> = subjects.flat_map(|subject| asked(settings, &**pictures, &subject)).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
+/// Asks for these pictures, for a short time.
+pub async fn settle(site: &Site, addresses: Vec<String>) {
+    if let Some(pictures) = site.pictures.get().filter(|_| !addresses.is_empty()) {
+        pictures.settle(&addresses).await;
+    }
+}
+
+/// What one mode says.
+enum Found {
+    /// An avatar.
+    Here(String),
+    /// A picture elsewhere, if there is one.
+    Elsewhere(String),
+    Nothing,
+}
+
+fn modes<'a>(settings: &'a Settings, subject: &'a Subject<'a>) -> impl Iterator<Item = Found> + 'a {
+    settings.avatars.split(',').map(move |mode| by_mode(mode.trim(), subject))
+}
+
+/// The first avatar of all modes.
+pub(crate) fn choose(settings: &Settings, pictures: Option<&dyn Pictures>, subject: &Subject<'_>) -> String {
+    let first = modes(settings, subject).find_map(|found| match found {
+        Found::Here(avatar) => Some(avatar),
+        Found::Elsewhere(address) => pictures?.look(&address)?.then_some(address),
+        Found::Nothing => None,
+    });
+    first.unwrap_or_else(|| DEFAULT_AVATAR.to_owned())
+}
+
+/// The addresses that come before the first avatar of our own.
+fn asked(settings: &Settings, pictures: &dyn Pictures, subject: &Subject<'_>) -> Vec<String> {
+    let mut unknown = Vec::new();
+    for found in modes(settings, subject) {
+        match found {
+            Found::Here(_) => break,
+            Found::Elsewhere(address) => match pictures.look(&address) {
+                Some(true) => break,
+                Some(false) => {}
+                None => unknown.push(address),
+            },
+            Found::Nothing => {}
+        }
+    }
+    unknown
+}
+
+fn by_mode(mode: &str, subject: &Subject<'_>) -> Found {
+    let here = |found: Option<String>| found.map_or(Found::Nothing, Found::Here);
     match mode {
-        "none" => Some(DEFAULT_AVATAR.to_owned()),
-        "initials" => Some(initials(if subject.name.trim().is_empty() { subject.username } else { subject.name })),
+        "none" => Found::Here(DEFAULT_AVATAR.to_owned()),
+        "initials" => {
+            Found::Here(initials(if subject.name.trim().is_empty() { subject.username } else { subject.name }))
+        }
+        // Whoever has no address has no picture there.
+        "gravatar" if subject.email.is_empty() => Found::Nothing,
+        "gravatar" => {
+            let hash = crate::digest(&subject.email.trim().to_lowercase());
+            Found::Elsewhere(format!("{GRAVATAR}{hash}?size=158&rating=g&default=404"))
+        }
         _ => match mode.strip_prefix("attributes.") {
-            Some(path) => by_path(subject.attributes, path),
-            None if mode.contains("://") => Some(template(mode, subject)),
-            None => None,
+            Some(path) => here(by_path(subject.attributes, path)),
+            None if mode.contains("://") => Found::Elsewhere(template(mode, subject)),
+            None => Found::Nothing,
         },
     }
 }

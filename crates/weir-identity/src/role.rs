@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use weir_core::{ApiError, Backing, Map, Resource, TableDef, resource::UuidKeyed};
 use weir_resource::{Condition, Hooks, ListQuery, Site, Stored, Unit, store};
 use weir_store::{StoreError, Val};
@@ -124,6 +125,20 @@ pub(crate) async fn partial_many(mut reader: impl Reader, keys: &[String]) -> Re
             let id = row.text("id")?;
             let value = json!({"pk": id, "name": row.text("name")?});
             found.push((id, value));
+        }
+    }
+    Ok(found)
+}
+
+/// Those of these roles that hold what was given to one user or group.
+pub(crate) async fn managed_among(mut reader: impl Reader, keys: &[String]) -> Result<BTreeSet<String>, StoreError> {
+    let mut found = BTreeSet::new();
+    for part in keys.chunks(500) {
+        let mut vals: Vec<Val> = vec![format!("{MANAGED_PREFIX}%").into()];
+        vals.extend(part.iter().map(Val::from));
+        let sql = format!("SELECT id FROM identity_role WHERE name LIKE $1 AND id IN ({})", marks(2, part.len()));
+        for row in reader.read(&sql, &vals).await? {
+            found.insert(row.text("id")?);
         }
     }
     Ok(found)

@@ -6,6 +6,7 @@
 mod error;
 mod hooks;
 mod list;
+mod pictures;
 mod present;
 mod referred;
 mod secret_parts;
@@ -19,6 +20,7 @@ mod used_by;
 pub use error::{store, store_at};
 pub use hooks::{Condition, Counting, HookSet, Hooks, Keep, Presenting};
 pub use list::{ListQuery, Page, Visible};
+pub use pictures::Pictures;
 pub use present::{
     AnyConnector, AnyPolicy, AnyPolicyTarget, AnyPropertyMapping, AnyProvider, AnySource, AnyStage, family_fields,
     policy_target_uuid, present, present_one,

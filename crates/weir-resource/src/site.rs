@@ -1,10 +1,10 @@
 //! What the whole process shares: database, registry, snapshot, clock, randomness, installation keys.
 
-use crate::{HookSet, Object, Settings, Snapshot, Stored, store, table};
+use crate::{HookSet, Object, Pictures, Settings, Snapshot, Stored, store, table};
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use serde_json::Value;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 use weir_core::{ApiError, Backing, Clock, Map, Random, Registry, ResourceType};
@@ -56,6 +56,8 @@ pub struct Site {
     pub random: Arc<dyn Random>,
     /// Where addresses are; knows nothing until files are named.
     pub geo: weir_geo::Geo,
+    /// Who knows of pictures at other servers; without anybody there are none.
+    pub pictures: OnceLock<Arc<dyn Pictures>>,
     /// Keys of the installation.
     pub installation: Installation,
     /// What comes before every path of the site: empty, or `/` and a name.
@@ -80,6 +82,7 @@ impl Site {
             clock: parts.clock,
             random: parts.random,
             geo: weir_geo::Geo::default(),
+            pictures: OnceLock::new(),
             installation,
             prefix: parts.prefix,
             snapshot: ArcSwap::default(),

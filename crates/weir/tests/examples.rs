@@ -63,6 +63,7 @@ impl Place {
         let options = Options {
             hash_cost: weir_crypto::HashCost::CHEAP,
             expression_worker: WorkerCommand { program, args: vec!["expression-worker".into()] },
+            asks_for_pictures: false,
             ..Options::production().unwrap()
         };
         let core = Core::open(&Config::default(), options, db.db()).await.unwrap();

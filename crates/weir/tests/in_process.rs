@@ -43,6 +43,7 @@ async fn start(folder: &Path) -> anyhow::Result<Running> {
     let options = Options {
         hash_cost: weir_crypto::HashCost::CHEAP,
         expression_worker: worker,
+        asks_for_pictures: false,
         ..Options::production().unwrap()
     };
     weir::start(&config, options).await

@@ -78,7 +78,7 @@ async fn list(engine: &App, call: &Call) -> Result<Reply, ApiError> {
     let caller = call.user()?;
     let applications = kind::<Application>(&engine.site)?;
     let mut unit = Unit::new(&call.app.site, call.actor());
-    let everything = call.flag("superuser_full_list")?.unwrap_or(false) && call.grants.superuser;
+    let everything = call.flag("superuser_full_list")?.unwrap_or(false) && call.grants.all();
     let mut visible = if everything {
         Visible::All
     } else {
@@ -114,7 +114,7 @@ async fn check_access(engine: &App, call: &Call) -> Result<Reply, ApiError> {
     let found = snapshot.get_by::<Application>("slug", call.param(0));
     let user = match call.number("for_user")? {
         Some(id) if id != caller.id => {
-            if !call.grants.superuser {
+            if !call.grants.all() {
                 return Err(ApiError::field("for_user", "User not found"));
             }
             let user = accounts::find(&call.app.site.db, id).await.map_err(store)?;

@@ -355,7 +355,7 @@ async fn landing(http: &FlowHttp, request: &Incoming) -> Result<Response, ApiErr
         name: user.name.clone(),
         username: user.username.clone(),
         email: user.email.clone(),
-        avatar: http.state.site.served(&avatar::for_account(&snapshot.settings, user)),
+        avatar: avatar::for_account(&http.state.site, &snapshot.settings, user),
         impersonated_by: caller.original.as_ref().map(|o| o.username.clone()),
     };
     let look = Look::new(http, request, Some(user));

@@ -22,7 +22,7 @@ async fn available(call: Call) -> Result<Reply, ApiError> {
 }
 
 async fn apply(call: Call) -> Result<Reply, ApiError> {
-    if !call.grants.superuser {
+    if !call.grants.all() {
         return Err(ApiError::forbidden());
     }
     let app = Arc::clone(&call.app);
@@ -34,7 +34,7 @@ async fn apply(call: Call) -> Result<Reply, ApiError> {
 }
 
 async fn import(mut call: Call) -> Result<Reply, ApiError> {
-    if !call.grants.superuser {
+    if !call.grants.all() {
         return Err(ApiError::forbidden());
     }
     let is_form = crate::body::media_type(&call.request) == "multipart/form-data";

@@ -12,7 +12,7 @@ use weir_identity::{
     permission::{self, Assignment, PermissionInfo},
     role,
 };
-use weir_resource::{Page, Unit, store};
+use weir_resource::{Page, Unit, Visible, store};
 
 const ROLE: &str = "authentik_rbac.role";
 /// Whoever may see roles may see what can be given to them.
@@ -22,8 +22,8 @@ pub(super) fn reads() -> Vec<Route> {
     vec![
         Route::new("rbac_permissions_list", VIEW, list),
         Route::new("rbac_permissions_retrieve", VIEW, retrieve),
-        Route::new("rbac_permissions_assigned_by_roles_list", VIEW, assigned),
-        Route::new("rbac_permissions_roles_list", VIEW, of_role),
+        Route::new("rbac_permissions_assigned_by_roles_list", Access::ByKind, assigned),
+        Route::new("rbac_permissions_roles_list", Access::ByKind, of_role),
     ]
 }
 
@@ -43,6 +43,12 @@ pub(super) fn writes() -> Vec<Route> {
 
 /// A page of a list that is wholly in memory.
 fn page(call: &Call, rows: Vec<Map>) -> Result<Reply, ApiError> {
+    let (rows, page) = cut(call, rows)?;
+    Ok(Reply::ok(&page.body(rows)))
+}
+
+/// The rows of the page that is asked for, and the numbers around it.
+fn cut(call: &Call, rows: Vec<Map>) -> Result<(Vec<Map>, Page), ApiError> {
     let (current, size) = call.list_query().page(&call.snapshot)?;
     let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
     let skip = (current - 1).saturating_mul(size);
@@ -50,8 +56,18 @@ fn page(call: &Call, rows: Vec<Map>) -> Result<Reply, ApiError> {
         return Err(ApiError::NotFound("Invalid page.".to_owned()));
     }
     let (skip, take) = (usize::try_from(skip).unwrap_or(usize::MAX), usize::try_from(size).unwrap_or(usize::MAX));
-    let results = rows.into_iter().skip(skip).take(take).collect();
-    Ok(Reply::ok(&Page { rows: Vec::new(), count, current, size }.body(results)))
+    let rows = rows.into_iter().skip(skip).take(take).collect();
+    Ok((rows, Page { rows: Vec::new(), count, current, size }))
+}
+
+/// Keys of the roles that the caller sees; none when these are all.
+fn seen(call: &Call) -> Result<Option<Vec<String>>, ApiError> {
+    let kind = call.app.site.registry.find(ROLE).ok_or_else(ApiError::not_found)?;
+    match call.visible(kind)? {
+        Some(Visible::All) => Ok(None),
+        Some(Visible::Some { keys, .. }) => Ok(Some(keys)),
+        None => Err(ApiError::forbidden()),
+    }
 }
 
 /// Orders rows by the fields asked for; unknown ones are passed over.
@@ -148,6 +164,7 @@ async fn given(call: &Call, condition: &str, vals: &[weir_store::Val]) -> Result
 
 /// Roles with permissions on the objects of a model, or on one of them.
 async fn assigned(call: Call) -> Result<Reply, ApiError> {
+    let seen = seen(&call)?;
     let model = call.request.parameter("model").filter(|m| !m.is_empty());
     let model = model.ok_or_else(|| ApiError::field("model", "This field is required."))?;
     let known = permission::all(&call.app.site.registry);
@@ -159,6 +176,7 @@ async fn assigned(call: Call) -> Result<Reply, ApiError> {
     if let Some(pk) = call.request.parameter("object_pk").filter(|pk| !pk.is_empty()) {
         entries.retain(|e| e.object.is_empty() || e.object == pk);
     }
+    entries.retain(|e| seen.as_ref().is_none_or(|keys| keys.contains(&e.role)));
     let mut roles: BTreeMap<(String, String), (Vec<Value>, Vec<Value>)> = BTreeMap::new();
     for entry in entries {
         let Some(info) = known.iter().find(|p| p.full == entry.permission) else { continue };
@@ -197,25 +215,19 @@ async fn assigned(call: Call) -> Result<Reply, ApiError> {
 
 /// Permissions of a role on single objects, with the names of the objects.
 async fn of_role(call: Call) -> Result<Reply, ApiError> {
-    let entries = match call.request.parameter("uuid").filter(|u| !u.is_empty()) {
+    let seen = seen(&call)?;
+    let mut entries = match call.request.parameter("uuid").filter(|u| !u.is_empty()) {
         Some(text) => {
             let role = Uuid::parse_str(text).map_err(|_| ApiError::field("uuid", "Enter a valid UUID."))?;
             given(&call, "p.role_id = $1 AND p.object_id <> ''", &[role.into()]).await?
         }
         None => given(&call, "p.object_id <> ''", &[]).await?,
     };
+    entries.retain(|e| seen.as_ref().is_none_or(|keys| keys.contains(&e.role)));
     let known = permission::all(&call.app.site.registry);
-    let mut unit = Unit::new(&call.app.site, call.actor());
     let mut rows = Vec::with_capacity(entries.len());
     for entry in entries {
         let Some(info) = known.iter().find(|p| p.full == entry.permission) else { continue };
-        let description = match call.app.site.registry.find(&info.full_model()) {
-            // What the caller may not see stays without a name.
-            Some(kind) if call.grants.may(&kind.permission("view"), Some(&entry.object)) => {
-                unit.find(kind, &entry.object).await?.map(|o| o.name())
-            }
-            _ => None,
-        };
         rows.push(object(json!({
             "id": entry.id,
             "codename": info.codename,
@@ -225,12 +237,30 @@ async fn of_role(call: Call) -> Result<Reply, ApiError> {
             "name": info.name,
             "app_label_verbose": info.app_label_verbose(),
             "model_verbose": info.model_verbose,
-            "object_description": description,
         })));
     }
     search(&call, &mut rows, &["codename", "name", "model", "object_pk"]);
     order(&call, &mut rows);
-    page(&call, rows)
+    let (mut rows, page) = cut(&call, rows)?;
+    describe(&call, &mut rows).await?;
+    Ok(Reply::ok(&page.body(rows)))
+}
+
+/// Names the objects of one page. What the caller may not see stays without a name.
+async fn describe(call: &Call, rows: &mut [Map]) -> Result<(), ApiError> {
+    let mut unit = Unit::new(&call.app.site, call.actor());
+    for row in rows {
+        let text = |field: &str| row.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (model, key) = (format!("{}.{}", text("app_label"), text("model")), text("object_pk"));
+        let description = match call.app.site.registry.find(&model) {
+            Some(kind) if call.grants.may(&kind.permission("view"), Some(&key)) => {
+                unit.find(kind, &key).await?.map(|object| object.name())
+            }
+            _ => None,
+        };
+        row.insert("object_description".to_owned(), description.into());
+    }
+    Ok(())
 }
 
 /// What to give or take.

@@ -19,7 +19,7 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new("tasks_tasks_list", VIEW, list),
         Route::new("tasks_tasks_retrieve", VIEW, retrieve),
-        Route::new("tasks_tasks_retry_create", RUN, retry),
+        Route::new("tasks_tasks_retry_create", Access::ByKind, retry),
         Route::new("tasks_tasks_status_retrieve", VIEW, status),
         Route::new("tasks_workers_list", VIEW, workers),
         Route::new("tasks_schedules_list", VIEW, schedule_list),
@@ -160,6 +160,9 @@ async fn retrieve(call: Call) -> Result<Reply, ApiError> {
 }
 
 async fn retry(call: Call) -> Result<Reply, ApiError> {
+    if !call.grants.may("authentik_tasks.retry_task", None) {
+        call.require("authentik_rbac.run_system_tasks")?;
+    }
     let id = key(&call, "Task")?;
     let mut unit = Unit::new(&call.app.site, call.actor());
     let again = jobs::retry(&mut unit.tx, id, call.app.site.clock.now()).await.map_err(store)?;

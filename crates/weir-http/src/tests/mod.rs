@@ -7,6 +7,7 @@ mod certificates;
 mod completeness;
 mod crypto;
 mod devices;
+mod ending;
 mod events;
 mod families;
 mod limits;

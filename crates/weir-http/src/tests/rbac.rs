@@ -48,6 +48,31 @@ async fn permissions_are_given_and_taken() {
 }
 
 #[tokio::test]
+async fn whoever_sees_one_role_sees_what_it_was_given_and_no_more() {
+    let api = Api::start().await;
+    let (mine, other) =
+        (api.make::<Role>(json!({"name": "mine"})).await, api.make::<Role>(json!({"name": "other"})).await);
+    let base = "/rbac/permissions/assigned_by_roles/";
+    for role in [&mine, &other] {
+        let body = json!({"permissions": ["authentik_core.view_user"], "model": "authentik_core.user",
+                          "object_pk": api.user.id.to_string()});
+        api.post(&format!("{base}{role}/assign/"), body).admin().send().await.expect(200);
+    }
+    let lists = [format!("{base}?model=authentik_core.user"), "/rbac/permissions/roles/".to_owned()];
+    for list in &lists {
+        assert_eq!(api.get(list).user().send().await.status, 403, "{list}");
+    }
+    api.grant(api.user.id, &["authentik_rbac.view_role"], Some(("authentik_rbac.role", &mine))).await;
+    let given = api.get(&lists[0]).user().send().await.expect(200);
+    assert_eq!(column(&given, "name"), ["mine"]);
+    let given = api.get(&lists[1]).user().send().await.expect(200);
+    assert_eq!(given["pagination"]["count"], 1);
+    assert_eq!(given["results"][0]["object_description"], Value::Null, "the object itself is not theirs to see");
+    let theirs = api.get(&format!("{}?uuid={other}", lists[1])).user().send().await.expect(200);
+    assert_eq!(theirs["pagination"]["count"], 0);
+}
+
+#[tokio::test]
 async fn nobody_gives_more_than_they_have() {
     let api = Api::start().await;
     let role = api.make::<Role>(json!({"name": "mine"})).await;

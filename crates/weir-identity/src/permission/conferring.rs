@@ -52,10 +52,11 @@ pub fn check_subset(actor: &Grants, field: &str, conferred: &Grants) -> Result<(
 /// # Errors
 /// 403; those of the store.
 pub async fn check_acting_as(reader: impl Reader, actor: &Grants, own: i64, user: i64) -> Result<(), ApiError> {
-    if actor.superuser || own == user {
+    if actor.all() || own == user {
         return Ok(());
     }
     let theirs = Grants::load(reader, user).await.map_err(store)?;
+    // A deactivated account may be activated again.
     let held = !theirs.superuser && check_subset(actor, "user", &theirs).is_ok();
     if held { Ok(()) } else { Err(ApiError::forbidden()) }
 }
@@ -65,7 +66,7 @@ pub async fn check_acting_as(reader: impl Reader, actor: &Grants, own: i64, user
 /// # Errors
 /// 400 on the field; those of the store.
 pub async fn check_groups(reader: impl Reader, actor: &Grants, field: &str, groups: &[String]) -> Result<(), ApiError> {
-    if actor.superuser || groups.is_empty() {
+    if actor.all() || groups.is_empty() {
         return Ok(());
     }
     let (superuser, conferred) = of_groups(reader, groups).await.map_err(store)?;
@@ -86,7 +87,7 @@ pub async fn check_roles(
     field: &str,
     roles: &[String],
 ) -> Result<(), ApiError> {
-    if actor.superuser {
+    if actor.all() {
         return Ok(());
     }
     let mut conferred = Grants { active: true, ..Grants::default() };

@@ -24,7 +24,7 @@ const NOBODY: i64 = -1;
 /// Everything a user may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
-    /// Passes every check.
+    /// Member of a superuser group. Whether every check is passed says [`Grants::all`].
     pub superuser: bool,
     /// Inactive users pass none.
     pub active: bool,
@@ -42,7 +42,9 @@ impl Grants {
         Self::default()
     }
 
-    /// Those of a user, through own roles and those of all groups and their ancestors.
+    /// Those of a user, through own roles and those of all groups and their ancestors. Of an inactive user they are what
+    /// the account would have again: they count for nobody else's rights, but whoever can get into the account gets them
+    /// with it.
     pub async fn load(mut reader: impl Reader, user_id: i64) -> Result<Self, StoreError> {
         let sql = format!(
             "{UP} SELECT u.is_active, u.\"type\" AS kind, (SELECT COUNT(*) FROM identity_group g JOIN up ON up.id = g.id \
@@ -55,7 +57,7 @@ impl Grants {
             is_outpost: row.text("kind")? == INTERNAL_SERVICE_ACCOUNT,
             ..Self::default()
         };
-        if grants.superuser || !grants.active {
+        if grants.superuser {
             return Ok(grants);
         }
         let sql = format!(
@@ -67,6 +69,11 @@ impl Grants {
             grants.add(row.text("permission")?, row.text("object_id")?);
         }
         Ok(grants)
+    }
+
+    /// Passes every check.
+    pub fn all(&self) -> bool {
+        self.active && self.superuser
     }
 
     pub(crate) fn add(&mut self, permission: String, object_id: String) {

@@ -18,10 +18,11 @@ const SYSTEM: [(&str, &str); 7] = [
     ("run_system_tasks", "Can run system tasks"),
 ];
 
-/// Permissions of models that are no kinds of their own: app, model, codename, name.
-const OF_BASES: [(&str, &str, &str, &str); 2] = [
-    ("authentik_policies", "policy", "view_policy_cache", "Can view the policy cache"),
-    ("authentik_policies", "policy", "clear_policy_cache", "Can clear the policy cache"),
+/// Permissions of models that are no kinds of their own: app, model, its name for people, codename, name.
+const OF_BASES: [(&str, &str, &str, &str, &str); 3] = [
+    ("authentik_policies", "policy", "Policy", "view_policy_cache", "Can view the policy cache"),
+    ("authentik_policies", "policy", "Policy", "clear_policy_cache", "Can clear the policy cache"),
+    ("authentik_tasks", "task", "Task", "retry_task", "Can retry tasks"),
 ];
 
 /// One permission.
@@ -108,8 +109,8 @@ pub fn all(registry: &Registry) -> Vec<PermissionInfo> {
             found.push(PermissionInfo::new(kind.app_label(), kind.model_name(), verbose, codename, name));
         }
     }
-    for (app, model, codename, name) in OF_BASES {
-        found.push(PermissionInfo::new(app, model, "Policy", codename, name.to_owned()));
+    for (app, model, verbose, codename, name) in OF_BASES {
+        found.push(PermissionInfo::new(app, model, verbose, codename, name.to_owned()));
     }
     if let Some((app, model)) = SYSTEM_MODEL.split_once('.') {
         for (codename, name) in SYSTEM {

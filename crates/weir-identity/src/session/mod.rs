@@ -4,16 +4,17 @@
 //! overwrite what another request of the same session did to the plan.
 
 mod agent;
+mod end;
 mod resource;
 mod write;
 
 pub use agent::describe;
 #[cfg(test)]
 pub(crate) use agent::table_sizes;
+pub use end::{Chosen, choose, end_chosen, end_of_users};
 pub use resource::{AuthenticatedSession, SessionHooks};
 pub use write::{
-    LogIn, NewSession, create, delete, delete_expired, delete_of_user, delete_of_users, log_in, log_out, save_data,
-    save_flow, touch,
+    LogIn, NewSession, create, delete, delete_expired, delete_of_user, log_in, log_out, save_data, save_flow, touch,
 };
 
 use crate::{Account, Reader, attributes, digest};

@@ -1,14 +1,18 @@
 //! The API's view of sessions in which somebody is signed in.
 
-use super::describe;
-use crate::{User, token::by_username};
+use super::{Chosen, describe, end};
+use crate::{
+    User, permission,
+    token::{by_username, search_with_username},
+};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 use weir_core::{ApiError, Backing, Map, Operations, Ref, Resource, TableDef, resource::UuidKeyed};
-use weir_resource::{Condition, Hooks, ListQuery, Presenting, Site, Stored, store};
+use weir_resource::{Condition, Hooks, ListQuery, Presenting, Site, Stored, Unit, store};
 
 /// A session of a signed-in user.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -62,6 +66,13 @@ pub struct SessionHooks;
 
 #[async_trait]
 impl Hooks for SessionHooks {
+    async fn deleting(&self, unit: &mut Unit<'_>, old: &Stored) -> Result<(), ApiError> {
+        permission::forget_object(unit, old).await?;
+        let user = old.doc.get("user").and_then(Value::as_i64);
+        let (Some(user_id), Ok(uuid)) = (user, Uuid::parse_str(&old.pk)) else { return Ok(()) };
+        end::tell(unit, &[Chosen { uuid, user_id }]).await
+    }
+
     async fn present(&self, cx: &Presenting<'_>, rows: &[Stored], answers: &mut [Map]) -> Result<(), ApiError> {
         let mut current = None;
         if let Some(digest) = cx.session {
@@ -85,6 +96,10 @@ impl Hooks for SessionHooks {
             "session__last_user_agent" => Some(Condition::new("last_user_agent = ?", vec![value.into()])),
             _ => by_username(name, value),
         })
+    }
+
+    fn search(&self, site: &Site, text: &str) -> Result<Option<Condition>, ApiError> {
+        Ok(search_with_username(site, AuthenticatedSession::SEARCH, text))
     }
 
     fn narrow(&self, site: &Site, _query: &ListQuery) -> Result<Vec<Condition>, ApiError> {

@@ -1,7 +1,7 @@
 //! Changes of sessions.
 
 use super::SessionRow;
-use crate::{Account, accounts, digest, reader::marks};
+use crate::{Account, accounts, digest};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use uuid::Uuid;
@@ -177,17 +177,6 @@ pub async fn delete_of_user(tx: &mut Tx, user_id: i64, except: Option<&str>) -> 
     let sql = "DELETE FROM identity_session WHERE \"user\" = $1 AND key_digest <> $2";
     // No digest is empty, so the empty text spares nothing.
     tx.write(sql, &[user_id.into(), except.unwrap_or_default().into()]).await
-}
-
-/// Ends all sessions of several users.
-pub async fn delete_of_users(tx: &mut Tx, user_ids: &[i64]) -> Result<u64, StoreError> {
-    let mut deleted = 0;
-    for part in user_ids.chunks(500) {
-        let vals: Vec<Val> = part.iter().map(|id| Val::from(*id)).collect();
-        let sql = format!("DELETE FROM identity_session WHERE \"user\" IN ({})", marks(1, part.len()));
-        deleted += tx.write(&sql, &vals).await?;
-    }
-    Ok(deleted)
 }
 
 /// Housekeeping: removes up to this many sessions that have ended. Returns how many.

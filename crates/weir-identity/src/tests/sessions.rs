@@ -158,7 +158,7 @@ async fn a_password_change_spares_the_session_it_came_from() {
     assert!(session::load(&*f.db, &mine, f.now()).await.unwrap().is_some());
     assert!(session::load(&*f.db, &other, f.now()).await.unwrap().is_none());
     let mut tx = f.db.tx();
-    assert_eq!(session::delete_of_users(&mut tx, &[id, 99]).await.unwrap(), 1);
+    assert_eq!(session::delete_of_user(&mut tx, id, None).await.unwrap(), 1);
 }
 
 #[tokio::test]

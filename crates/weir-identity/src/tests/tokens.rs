@@ -100,6 +100,9 @@ async fn app_passwords_live_no_longer_than_the_attribute_allows() {
     let made = f.try_make::<Token>(Some(ann), body("2026-05-05T13:00:00Z")).await.unwrap();
     assert_eq!(made.doc["expires"], "2026-05-05T13:00:00.000000Z");
     assert!(f.try_patch::<Token>(Some(ann), &made.pk, json!({"expires": "2026-06-05T13:00:00Z"})).await.is_err());
+    // What has an end keeps one, for whoever may not make tokens for others.
+    let still = f.try_patch::<Token>(Some(ann), &made.pk, json!({"expiring": false})).await.unwrap();
+    assert_eq!((&still.doc["expiring"], &still.doc["expires"]), (&json!(true), &made.doc["expires"]));
     // As an API token it gets the life of one.
     let turned = f.try_patch::<Token>(Some(ann), &made.pk, json!({"intent": "api"})).await.unwrap();
     assert_eq!(turned.doc["expires"], "2026-05-01T12:30:00.000000Z");

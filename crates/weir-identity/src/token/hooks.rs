@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use weir_core::{ApiError, Map, duration, validate};
+use weir_core::{ApiError, Map, Resource as _, duration, validate};
 use weir_resource::{Condition, Hooks, Presenting, Site, Stored, Unit, present, store};
-use weir_store::Val;
+use weir_store::{Val, escape_like};
 
 /// See [`Token`](super::Token).
 pub struct TokenHooks;
@@ -53,21 +53,26 @@ async fn settle_owner(
             return Err(ApiError::field("user", "User cannot be changed"));
         }
         new.insert("user".to_owned(), owner.into());
+        if let Some(owner) = owner {
+            check_owner(unit, &grants, actor, owner).await?;
+        }
         return Ok(grants);
     }
     let may_add = grants.may("authentik_core.add_token", None);
     let owner = if may_add { wanted.unwrap_or(actor) } else { actor };
     new.insert("user".to_owned(), owner.into());
-    if owner != actor && !grants.superuser {
-        // The token will be able to do what its owner can.
-        let conferred = Grants::load(&mut unit.tx, owner).await.map_err(store)?;
-        if conferred.superuser {
-            let text = "User does not have permission to make tokens for this user.";
-            return Err(ApiError::field("user", text));
-        }
-        permission::check_subset(&grants, "user", &conferred)?;
-    }
+    check_owner(unit, &grants, actor, owner).await?;
     Ok(grants)
+}
+
+/// A token can do what its owner can: whoever makes one, or makes it last longer or open more, must be able to do that.
+async fn check_owner(unit: &mut Unit<'_>, grants: &Grants, actor: i64, owner: i64) -> Result<(), ApiError> {
+    match permission::check_acting_as(&mut unit.tx, grants, actor, owner).await {
+        Err(ApiError::Forbidden(_)) => {
+            Err(ApiError::field("user", "User does not have permission to make tokens for this user."))
+        }
+        other => other,
+    }
 }
 
 fn check_intent(old: Option<&Stored>, new: &Map) -> Result<(), ApiError> {
@@ -99,9 +104,12 @@ async fn settle_end(
 ) -> Result<(), ApiError> {
     let now = unit.site.clock.now();
     let default_end = now + unit.snapshot.settings.default_token_duration.delta();
-    if old.is_none() && !grants.may("authentik_core.add_token", None) {
+    if !grants.may("authentik_core.add_token", None) {
         let expires = owner.attributes.get(EXPIRES).and_then(Value::as_bool).unwrap_or(true);
-        new.insert("expiring".to_owned(), expires.into());
+        // Nobody makes their own token endless afterwards, either.
+        if old.is_none() || (expires && old.is_some_and(|o| flag(&o.doc, "expiring"))) {
+            new.insert("expiring".to_owned(), expires.into());
+        }
     }
     if !flag(new, "expiring") {
         put_time(new, None);
@@ -208,6 +216,23 @@ impl Hooks for TokenHooks {
     fn filter(&self, _site: &Site, name: &str, value: &str) -> Result<Option<Condition>, ApiError> {
         Ok(by_username(name, value))
     }
+
+    fn search(&self, site: &Site, text: &str) -> Result<Option<Condition>, ApiError> {
+        Ok(search_with_username(site, super::Token::SEARCH, text))
+    }
+}
+
+/// The words of a search in columns of a list whose rows belong to a user, and in the user's name.
+pub(crate) fn search_with_username(site: &Site, columns: &[&str], text: &str) -> Option<Condition> {
+    let dialect = site.db.dialect();
+    let (mut all, mut vals) = (Vec::new(), Vec::new());
+    for word in text.split_whitespace() {
+        let mut any: Vec<String> = columns.iter().map(|column| dialect.like_ci(column, "?")).collect();
+        any.push(format!("\"user\" IN (SELECT id FROM identity_user WHERE {})", dialect.like_ci("username", "?")));
+        vals.extend(vec![Val::from(format!("%{}%", escape_like(word))); any.len()]);
+        all.push(format!("({})", any.join(" OR ")));
+    }
+    (!all.is_empty()).then(|| Condition::new(all.join(" AND "), vals))
 }
 
 /// The filter `user__username` of lists whose rows belong to a user.

@@ -11,7 +11,7 @@ pub use flow::{
     FlowToken, NewFlowToken, is_flow_token_alive, mint_flow_token, revoke_flow_token, take_flow_token, use_flow_token,
 };
 pub use hooks::TokenHooks;
-pub(crate) use hooks::by_username;
+pub(crate) use hooks::{by_username, search_with_username};
 pub use mint::{NewToken, mint, set_key, view_key};
 pub use rotate::{Rotated, rotate_expired};
 

@@ -4,7 +4,7 @@ use super::{filter, present};
 use crate::{
     Grants,
     accounts::{self, INTERNAL_SERVICE_ACCOUNT, UNUSABLE_PASSWORD},
-    permission, session,
+    permission, role, session,
     token::revoked::{self, Which},
 };
 use async_trait::async_trait;
@@ -58,6 +58,43 @@ pub(crate) fn added(field: &str, old: Option<&Stored>, new: &Map) -> Vec<String>
     list(new, field).into_iter().filter(|v| !before.contains(v)).collect()
 }
 
+/// The role with what was given to the user alone is in no list that clients see, so none of theirs takes it away.
+async fn keep_hidden_roles(unit: &mut Unit<'_>, old: Option<&Stored>, new: &mut Map) -> Result<(), ApiError> {
+    let now = list(new, "roles");
+    let gone: Vec<String> =
+        old.map(|old| list(&old.doc, "roles")).unwrap_or_default().into_iter().filter(|r| !now.contains(r)).collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let hidden = role::managed_among(&mut unit.tx, &gone).await.map_err(store)?;
+    if !hidden.is_empty() {
+        let all: Vec<Value> = now.into_iter().chain(hidden).map(Value::from).collect();
+        new.insert("roles".to_owned(), Value::Array(all));
+    }
+    Ok(())
+}
+
+fn is_active(doc: &Map) -> bool {
+    doc.get("is_active").and_then(Value::as_bool).unwrap_or(false)
+}
+
+/// What decides who can get into an account is changed by those alone who may do all that it may. Links to get back in go
+/// to the address, names decide who signs in, and what a deactivated account may do comes back with it.
+async fn check_account(unit: &mut Unit<'_>, old: Option<&Stored>, new: &Map) -> Result<(), ApiError> {
+    let (Some(actor), Some(old)) = (unit.actor.user_id, old) else { return Ok(()) };
+    let changed = ["email", "username"].into_iter().find(|field| old.text(field) != text(new, field));
+    let activated = (is_active(new) && !is_active(&old.doc)).then_some("is_active");
+    let Some(field) = changed.or(activated) else { return Ok(()) };
+    let grants = Grants::load(&mut unit.tx, actor).await.map_err(store)?;
+    match permission::check_acting_as(&mut unit.tx, &grants, actor, old.int_pk()).await {
+        Err(ApiError::Forbidden(_)) => {
+            let text = "User does not have permission to change this of an account with more rights.";
+            Err(ApiError::field(field, text))
+        }
+        other => other,
+    }
+}
+
 #[async_trait]
 impl Hooks for UserHooks {
     async fn prepare(&self, unit: &mut Unit<'_>, old: Option<&Stored>, new: &mut Map) -> Result<(), ApiError> {
@@ -66,6 +103,7 @@ impl Hooks for UserHooks {
         check_path(text(new, "path"), &mut errors);
         check_type(unit.actor.user_id.is_some(), old, new, &mut errors);
         errors.into_result()?;
+        keep_hidden_roles(unit, old, new).await?;
         let groups = added("groups", old, new);
         let roles = added("roles", old, new);
         if let Some(actor) = unit.actor.user_id
@@ -75,18 +113,7 @@ impl Hooks for UserHooks {
             permission::check_groups(&mut unit.tx, &grants, "groups", &groups).await?;
             permission::check_roles(&mut unit.tx, &grants, "roles", &roles).await?;
         }
-        // Links to get back in go to the address, and names decide who signs in: who changes them can become the user.
-        if let (Some(actor), Some(old)) = (unit.actor.user_id, old)
-            && let Some(field) = ["email", "username"].into_iter().find(|field| old.text(field) != text(new, field))
-        {
-            let grants = Grants::load(&mut unit.tx, actor).await.map_err(store)?;
-            let allowed = permission::check_acting_as(&mut unit.tx, &grants, actor, old.int_pk()).await;
-            if let Err(ApiError::Forbidden(_)) = allowed {
-                let text = "User does not have permission to change this of an account with more rights.";
-                return Err(ApiError::field(field, text));
-            }
-            allowed?;
-        }
+        check_account(unit, old, new).await?;
         let now = Value::from(unit.site.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true));
         match old {
             None => {
@@ -119,8 +146,7 @@ impl Hooks for UserHooks {
     }
 
     async fn written(&self, unit: &mut Unit<'_>, old: Option<&Stored>, new: &Stored) -> Result<(), ApiError> {
-        let active = |s: &Stored| s.doc.get("is_active").and_then(Value::as_bool).unwrap_or(false);
-        if old.is_some_and(active) && !active(new) {
+        if old.is_some_and(|old| is_active(&old.doc)) && !is_active(&new.doc) {
             session::delete_of_user(&mut unit.tx, new.int_pk(), None).await.map_err(store)?;
         }
         Ok(())

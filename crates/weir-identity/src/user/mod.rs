@@ -3,12 +3,14 @@
 mod filter;
 mod hooks;
 mod present;
+mod temporary;
 
 pub(crate) use filter::{any_of, flag, uuids, values as filter_values};
 pub(crate) use hooks::added;
 pub use hooks::{FORGET, UserHooks};
 pub(crate) use present::{keys, pick};
 pub use present::{partial, self_view};
+pub use temporary::delete_ended;
 
 use crate::{Group, Role};
 use chrono::{DateTime, Utc};

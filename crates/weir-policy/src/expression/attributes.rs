@@ -148,7 +148,7 @@ async fn user(desk: &mut Desk<'_, '_, '_>, key: &str, name: &str) -> Result<Valu
         "is_superuser" | "is_staff" => Ok(membership::is_superuser(&mut *desk.cx.tx, id).await.map_err(store)?.into()),
         "avatar" => {
             let account = account(desk, key).await?;
-            Ok(desk.cx.site.served(&avatar::for_account(&desk.cx.snapshot.settings, &account)).into())
+            Ok(avatar::for_account(desk.cx.site, &desk.cx.snapshot.settings, &account).into())
         }
         _ => Err(Raise::no_attribute("User", name)),
     }

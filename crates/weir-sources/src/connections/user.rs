@@ -55,7 +55,7 @@ async fn check_conferred(unit: &mut Unit<'_>, actor: i64, owner: i64) -> Result<
         return Ok(());
     }
     let grants = Grants::load(&mut unit.tx, actor).await.map_err(store)?;
-    if grants.superuser {
+    if grants.all() {
         return Ok(());
     }
     let conferred = Grants::load(&mut unit.tx, owner).await.map_err(store)?;

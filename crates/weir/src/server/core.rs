@@ -17,7 +17,7 @@ use weir_policy::{
 use weir_resource::{HookSet, Site, SiteParts};
 use weir_store::Db;
 
-use super::Blueprints;
+use super::{Blueprints, pictures::Heads};
 use crate::config::Config;
 
 /// What a server takes from its surroundings; tests put their own in place.
@@ -30,6 +30,8 @@ pub struct Options {
     pub hash_cost: HashCost,
     /// How a worker for expressions is started.
     pub expression_worker: WorkerCommand,
+    /// Whether other servers are asked for pictures of users.
+    pub asks_for_pictures: bool,
 }
 
 impl Options {
@@ -44,6 +46,7 @@ impl Options {
             random: Arc::new(SystemRandom),
             hash_cost: HashCost::PRODUCTION,
             expression_worker: WorkerCommand { program, args: vec![crate::cli::EXPRESSION_WORKER.into()] },
+            asks_for_pictures: true,
         })
     }
 }
@@ -114,6 +117,10 @@ impl Core {
         let begun = std::time::Instant::now();
         let site = Site::open(parts).await.context("reading the configuration")?;
         locate(&site, config).await?;
+        if options.asks_for_pictures {
+            // The site is new: nobody was first.
+            drop(site.pictures.set(Arc::new(Heads::new(Arc::clone(&outbound), Arc::clone(&site.clock)))));
+        }
         metrics::histogram!("weir_snapshot_rebuild_seconds").record(begun.elapsed().as_secs_f64());
         let policies = weir_policy::kinds(Arc::clone(&expressions), hibp_url(config));
         let sync = Arc::new(weir_sync::Engine {

@@ -38,7 +38,11 @@ const TRIM: &str = "trim_password_history";
 
 /// Actor, crontab (UTC), text. The minutes differ so that a small machine does not do everything at once.
 const SCHEDULES: &[(&str, &str, &str)] = &[
-    (CLEAN, "7,37 * * * *", "Remove expired sessions, consents, events, receipts, reputation, mails and old tasks"),
+    (
+        CLEAN,
+        "7,37 * * * *",
+        "Remove expired sessions, temporary users, consents, events, receipts, reputation, mails, old tasks",
+    ),
     (ROTATE, "*/5 * * * *", "Give expired API tokens a new key and remove the others"),
     (MAINTAIN, "17 * * * *", "Refresh the statistics of the database"),
     (DISCOVER, "*/10 * * * *", "Apply blueprints that are new or have changed"),
@@ -218,6 +222,7 @@ impl JobHandler for Clean {
             }
             note(cx, table, count);
         }
+        note(cx, "identity_user", user::delete_ended(&self.core.site).await?);
         let mut tx = relaxed(db);
         note(cx, "reputation", reputation::delete_expired(&mut tx, now).await?);
         note(cx, "invitation", invitation::delete_old(&mut tx, now).await?);

@@ -8,6 +8,7 @@ mod certificates;
 mod core;
 pub(crate) mod events;
 mod jobs;
+mod pictures;
 mod policies;
 mod routes;
 pub mod setup;

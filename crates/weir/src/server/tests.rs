@@ -1,4 +1,6 @@
+mod accounts;
 mod applications;
+mod avatars;
 mod escalation;
 mod events;
 mod objects;
@@ -29,11 +31,16 @@ fn options() -> Options {
         hash_cost: HashCost::CHEAP,
         // Nothing here evaluates an expression.
         expression_worker: WorkerCommand { program: "/nonexistent".into(), args: Vec::new() },
+        asks_for_pictures: false,
     }
 }
 
 async fn core(db: &TestDb, config: &Config) -> Arc<Core> {
-    Core::open(config, options(), db.db()).await.unwrap()
+    core_with(db, config, options()).await
+}
+
+async fn core_with(db: &TestDb, config: &Config, options: Options) -> Arc<Core> {
+    Core::open(config, options, db.db()).await.unwrap()
 }
 
 fn with_password() -> Config {

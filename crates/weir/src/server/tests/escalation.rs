@@ -295,3 +295,122 @@ async fn who_refers_to_an_object_is_told_as_far_as_it_may_be_seen() {
     let listed = s.stand.get(&viewer, &format!("/flows/bindings/?target={}&search=", flow.pk)).await.expect(200);
     assert_eq!(listed["pagination"]["count"], 1);
 }
+
+#[tokio::test]
+async fn what_a_deactivated_account_may_do_again_is_out_of_reach() {
+    let s = Scene::start().await;
+    let (chief, strong) = (s.stand.person("chief").await, s.stand.person("strong").await);
+    s.stand.make::<Group>(json!({"name": "chiefs", "is_superuser": true, "users": [chief.id]})).await;
+    s.stand.grant(strong.id, &["authentik_core.delete_group"], None).await;
+    for target in [&chief, &strong] {
+        let user = format!("/core/users/{}/", target.id);
+        s.stand.patch(&s.stand.admin, &user, json!({"is_active": false})).await.expect(200);
+        s.refused(Method::Post, format!("{user}set_password/"), json!({"password": "Ours-now-1"})).await;
+        s.refused(Method::Post, format!("{user}recovery/"), json!({})).await;
+        s.refused(Method::Post, format!("{user}impersonate/"), json!({"reason": "curious"})).await;
+        for change in [json!({"email": "desk@example.org"}), json!({"username": "other"}), json!({"is_active": true})] {
+            s.refused(Method::Patch, user.clone(), change).await;
+        }
+        let put = json!({"username": s.stand.account(target.id).await.username, "name": "x"});
+        s.refused(Method::Put, user.clone(), put).await;
+        s.refused(Method::Post, format!("/weir/users/{}/unlock/", target.id), json!({"reason": "please"})).await;
+        assert!(!s.stand.account(target.id).await.is_active);
+    }
+    let friend = format!("/core/users/{}/", s.friend.id);
+    s.allowed(Method::Patch, friend.clone(), json!({"is_active": false}), 200).await;
+    s.allowed(Method::Patch, friend, json!({"is_active": true}), 200).await;
+}
+
+#[tokio::test]
+async fn tokens_of_accounts_with_more_rights_open_no_more_than_they_did() {
+    let s = Scene::start().await;
+    let admin = s.stand.admin.clone();
+    let body = json!({"identifier": "boss-mail", "user": admin.id, "intent": "app_password"});
+    s.stand.make::<Token>(body).await;
+    let path = "/core/tokens/boss-mail/".to_owned();
+    for change in [json!({"intent": "api"}), json!({"expiring": false}), json!({"description": "harmless"})] {
+        s.refused(Method::Patch, path.clone(), change).await;
+    }
+    s.refused(Method::Put, path.clone(), json!({"identifier": "boss-mail", "intent": "api", "user": admin.id})).await;
+    let kept = s.stand.get(&admin, &path).await.expect(200);
+    assert_eq!((&kept["intent"], &kept["description"]), (&json!("app_password"), &json!("")));
+    let friend = s.stand.make::<Token>(json!({"identifier": "friends", "user": s.friend.id})).await;
+    let path = format!("/core/tokens/{}/", friend.text("identifier"));
+    s.allowed(Method::Patch, path, json!({"description": "looked after"}), 200).await;
+}
+
+#[tokio::test]
+async fn connections_with_sources_let_nobody_in_who_may_do_more() {
+    let s = Scene::start().await;
+    let all = ["view", "add", "change", "delete"];
+    let of = |model: &str| all.map(|action| format!("authentik_sources_oauth.{action}_{model}"));
+    let permissions: Vec<String> = ["useroauthsourceconnection", "groupoauthsourceconnection"].map(of).concat();
+    let permissions: Vec<&str> = permissions.iter().map(String::as_str).collect();
+    s.stand.grant(s.desk.id, &permissions, None).await;
+    let registry = &s.stand.core.site.registry;
+    let source = registry.find("authentik_sources_oauth.oauthsource").unwrap();
+    let source = s.stand.sample(source, 0, 0).await.unwrap();
+    let mine = json!({"user": s.stand.admin.id, "source": source.pk, "identifier": "attacker"});
+    let answer = s.stand.post(&s.desk, "/sources/user_connections/oauth/", mine).await;
+    // Whoever makes a connection makes it for themselves, whatever the body says.
+    if answer.status == 201 {
+        assert_eq!(answer.body["user"], s.desk.id, "{}", answer.body);
+    }
+    let connection = registry.find("authentik_sources_oauth.useroauthsourceconnection").unwrap();
+    let theirs = s.stand.sample(connection, s.stand.admin.id, 0).await.unwrap();
+    let path = format!("/sources/user_connections/oauth/{}/", theirs.pk);
+    s.refused(Method::Patch, path, json!({"identifier": "attacker"})).await;
+    for group in [&s.bosses, &s.below, &s.mighty_group] {
+        let body = json!({"source": source.pk, "identifier": group.name()});
+        s.refused(Method::Post, "/sources/group_connections/oauth/".to_owned(), body).await;
+    }
+}
+
+#[tokio::test]
+async fn new_accounts_of_programs_and_their_groups_hold_nothing() {
+    let s = Scene::start().await;
+    let made = s.stand.post(&s.desk, "/core/users/service_account/", json!({"name": "robot", "create_group": true}));
+    let made = made.await.expect(200);
+    let robot = made["user_pk"].as_i64().unwrap();
+    let grants = s.stand.grants(robot).await;
+    assert!(grants.active && !grants.superuser && grants.global.is_empty() && grants.objects.is_empty());
+    // An app password is no key of the interface.
+    let key = made["token"].as_str().unwrap();
+    assert_eq!(s.stand.ask(Some(key), Method::Get, "/core/users/me/", None).await.status, 403);
+    for name in ["heads", "mighty ones", "desk"] {
+        let taken = json!({"name": name, "create_group": true});
+        s.refused(Method::Post, "/core/users/service_account/".to_owned(), taken).await;
+    }
+    for group in [&s.bosses, &s.mighty_group] {
+        s.refused(Method::Post, format!("{}add_user/", s.group(group)), json!({"pk": robot})).await;
+    }
+    let friend = s.stand.person("clerk").await;
+    s.stand.grant(friend.id, &["authentik_core.add_user", "authentik_core.add_token"], None).await;
+    let body = json!({"name": "other", "create_group": true});
+    assert_eq!(s.stand.post(&friend, "/core/users/service_account/", body).await.status, 403, "no right to add groups");
+}
+
+#[tokio::test]
+async fn what_was_given_to_a_user_alone_is_hidden_and_stays() {
+    let s = Scene::start().await;
+    let user = format!("/core/users/{}/", s.friend.id);
+    s.stand.post(&s.friend, "/core/tokens/", json!({"identifier": "own"})).await.expect(201);
+    let view = || async { s.stand.get(&s.friend, "/core/tokens/own/view_key/").await.status };
+    assert_eq!(view().await, 200, "who makes a token may read its key");
+    for path in [user.clone(), "/core/users/me/".to_owned(), "/core/users/?username=friend".to_owned()] {
+        let who = if path.ends_with("/me/") { &s.friend } else { &s.stand.admin };
+        let shown = s.stand.get(who, &path).await.expect(200);
+        assert!(!shown.to_string().contains("ak-managed-role"), "{shown}");
+    }
+    let shown = s.stand.get(&s.stand.admin, &user).await.expect(200);
+    assert_eq!((&shown["roles"], &shown["roles_obj"]), (&json!([]), &json!([])));
+    for change in [json!({"roles": []}), json!({"roles": [s.own_role.pk]}), json!({"name": "Friend"})] {
+        s.stand.patch(&s.stand.admin, &user, change).await.expect(200);
+        assert_eq!(view().await, 200);
+    }
+    let put = json!({"username": "friend", "name": "Friend", "email": "friend@example.org"});
+    s.stand.put(&s.stand.admin, &user, put).await.expect(200);
+    assert_eq!(view().await, 200);
+    let shown = s.stand.get(&s.stand.admin, &user).await.expect(200);
+    assert_eq!(shown["roles"], json!([]), "PUT without roles takes away the others");
+}

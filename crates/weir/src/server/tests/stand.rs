@@ -13,7 +13,7 @@ use weir_identity::{Grants, Group, Intent, NewToken, Role, User, accounts, kind,
 use weir_resource::{Actor, Stored, Unit};
 use weir_store::test_support::{TestDb, test_db};
 
-use super::{Config, Core, core};
+use super::{Config, Core, Options, core_with, options};
 
 /// An account with an API token.
 #[derive(Clone)]
@@ -53,9 +53,13 @@ pub fn map(value: Value) -> Map {
 
 impl Stand {
     pub async fn start() -> Self {
+        Self::start_with(options()).await
+    }
+
+    pub async fn start_with(options: Options) -> Self {
         let db = test_db().await;
         let config = Config::default();
-        let core = core(&db, &config).await;
+        let core = core_with(&db, &config, options).await;
         let app = crate::server::http(&config, &core).unwrap();
         let nobody = Person { id: 0, key: String::new() };
         let mut stand = Self { core, app, admin: nobody, facts: Some(Facts::load().unwrap()), _db: db };
