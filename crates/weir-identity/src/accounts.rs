@@ -73,7 +73,7 @@ impl Account {
 
     /// Whether the account goes when its person signs out.
     pub fn goes_on_logout(&self) -> bool {
-        self.attributes.get("goauthentik.io/user/delete-on-logout").and_then(Value::as_bool).unwrap_or(false)
+        self.attributes.get(crate::user::DELETE_ON_LOGOUT).and_then(Value::as_bool).unwrap_or(false)
     }
 
     /// The language chosen by the user.

@@ -1,6 +1,6 @@
 //! Rules of users, and the columns that clients do not see.
 
-use super::{filter, present};
+use super::{filter, present, temporary};
 use crate::{
     Grants,
     accounts::{self, INTERNAL_SERVICE_ACCOUNT, UNUSABLE_PASSWORD},
@@ -95,6 +95,20 @@ async fn check_account(unit: &mut Unit<'_>, old: Option<&Stored>, new: &Map) -> 
     }
 }
 
+/// Attributes by which an account is deleted are written by those who may delete it.
+async fn check_end(unit: &mut Unit<'_>, old: Option<&Stored>, new: &Map) -> Result<(), ApiError> {
+    let (Some(actor), Some(old)) = (unit.actor.user_id, old) else { return Ok(()) };
+    let attribute = |doc: &Map, key: &str| doc.get("attributes").and_then(|attributes| attributes.get(key)).cloned();
+    if temporary::ATTRIBUTES.iter().all(|key| attribute(&old.doc, key) == attribute(new, key)) {
+        return Ok(());
+    }
+    let grants = Grants::load(&mut unit.tx, actor).await.map_err(store)?;
+    if grants.may("authentik_core.delete_user", Some(&old.pk)) {
+        return Ok(());
+    }
+    Err(ApiError::field("attributes", "User does not have permission to have this account deleted."))
+}
+
 #[async_trait]
 impl Hooks for UserHooks {
     async fn prepare(&self, unit: &mut Unit<'_>, old: Option<&Stored>, new: &mut Map) -> Result<(), ApiError> {
@@ -114,6 +128,7 @@ impl Hooks for UserHooks {
             permission::check_roles(&mut unit.tx, &grants, "roles", &roles).await?;
         }
         check_account(unit, old, new).await?;
+        check_end(unit, old, new).await?;
         let now = Value::from(unit.site.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true));
         match old {
             None => {

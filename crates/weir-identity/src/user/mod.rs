@@ -10,6 +10,7 @@ pub(crate) use hooks::added;
 pub use hooks::{FORGET, UserHooks};
 pub(crate) use present::{keys, pick};
 pub use present::{partial, self_view};
+pub(crate) use temporary::DELETE_ON_LOGOUT;
 pub use temporary::delete_ended;
 
 use crate::{Group, Role};

@@ -8,8 +8,12 @@ use weir_store::{StoreError, Val};
 
 /// Attribute: the account was made by a program.
 const GENERATED: &str = "goauthentik.io/user/generated";
+/// Attribute: the account goes when its person signs out.
+pub(crate) const DELETE_ON_LOGOUT: &str = "goauthentik.io/user/delete-on-logout";
 /// Attribute: when such an account goes, in seconds since 1970 or as a date.
 const EXPIRES: &str = "goauthentik.io/user/expires";
+/// What decides whether and when an account goes by itself.
+pub(super) const ATTRIBUTES: [&str; 3] = [GENERATED, EXPIRES, DELETE_ON_LOGOUT];
 /// Accounts of one look.
 const BATCH: i64 = 200;
 

@@ -322,6 +322,23 @@ async fn what_a_deactivated_account_may_do_again_is_out_of_reach() {
 }
 
 #[tokio::test]
+async fn whoever_may_not_delete_an_account_does_not_let_it_run_out() {
+    let s = Scene::start().await;
+    let clerk = s.stand.person("clerk").await;
+    s.stand.grant(clerk.id, &["authentik_core.view_user", "authentik_core.change_user"], None).await;
+    let path = format!("/core/users/{}/", s.stand.admin.id);
+    let ends = |ends: Value| json!({"attributes": {"goauthentik.io/user/expires": ends, "room": 5}});
+    for attributes in [ends(json!(1)), json!({"attributes": {"goauthentik.io/user/delete-on-logout": true}})] {
+        let answer = s.stand.patch(&clerk, &path, attributes).await;
+        assert!(answer.status == 400 && answer.body.get("attributes").is_some(), "{}", answer.body);
+    }
+    s.stand.patch(&clerk, &path, json!({"attributes": {"room": 5}})).await.expect(200);
+    s.allowed(Method::Patch, path.clone(), ends(json!(4_000_000_000_i64)), 200).await;
+    // What stays as it was may be sent along.
+    s.stand.patch(&clerk, &path, ends(json!(4_000_000_000_i64))).await.expect(200);
+}
+
+#[tokio::test]
 async fn tokens_of_accounts_with_more_rights_open_no_more_than_they_did() {
     let s = Scene::start().await;
     let admin = s.stand.admin.clone();
