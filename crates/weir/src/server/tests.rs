@@ -1,9 +1,9 @@
-mod accounts;
 mod applications;
 mod avatars;
 mod escalation;
 mod events;
 mod objects;
+mod people;
 mod rights;
 mod samples;
 mod stand;
