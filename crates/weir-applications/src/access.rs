@@ -39,16 +39,9 @@ pub async fn ask(
     engine.evaluate_knowing(cx, &mut request, groups).await
 }
 
-/// Whether a user may use an application, outside any request.
-///
-/// # Errors
-/// Those of the store.
-pub async fn has_access(cx: &mut PolicyCx<'_>, application: Uuid, user: &Account) -> anyhow::Result<bool> {
-    Ok(have_access(cx, application, std::slice::from_ref(user)).await?.contains(&user.id))
-}
-
-/// Those of these users who may use an application, outside any request. Bindings of users and groups cost one question
-/// for all of them together; only policies are asked for each user.
+/// Those of these users whom the policies of an application let in, outside any request; whether a locked account counts
+/// is the caller's business. Bindings of users and groups cost one question for all of them together; only policies are
+/// asked for each user.
 ///
 /// # Errors
 /// Those of the store.
@@ -62,7 +55,7 @@ pub async fn have_access(cx: &mut PolicyCx<'_>, application: Uuid, users: &[Acco
     };
     let (http, none) = (RequestInfo::default(), BTreeSet::new());
     let mut may = BTreeSet::new();
-    for user in users.iter().filter(|user| user.is_active) {
+    for user in users {
         let groups = groups.get(&user.id).unwrap_or(&none);
         if ask(cx, &http, (application, &found), user, Some(groups)).await?.passing {
             may.insert(user.id);

@@ -32,6 +32,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 14, name: "applications", sql: include_str!("../migrations/0014_applications.sql") },
     Migration { version: 15, name: "sync", sql: include_str!("../migrations/0015_sync.sql") },
     Migration { version: 16, name: "mapping_names", sql: include_str!("../migrations/0016_mapping_names.sql") },
+    Migration { version: 17, name: "sync_sought", sql: include_str!("../migrations/0017_sync_sought.sql") },
     Migration { version: 18, name: "event_search", sql: include_str!("../migrations/0018_event_search.sql") },
 ];
 

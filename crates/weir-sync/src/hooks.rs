@@ -72,16 +72,25 @@ impl Changes {
         Ok(())
     }
 
-    /// An object is about to be deleted: what the targets call it is kept, for the row will be gone. The object is taken
-    /// before its rows of the outbox, as whoever delivers does.
+    /// An object is about to be deleted: what the targets call it is kept, for the row will be gone. A provider that no
+    /// application names just now is told when one does again. The object is taken before its rows of the outbox, as
+    /// whoever delivers does.
     async fn tell_gone(&self, unit: &mut Unit<'_>, model: Model, key: &str) -> Result<(), ApiError> {
         connection::lock_object(&mut unit.tx, (model, key)).await.map_err(store)?;
-        for target in provider::all(&unit.snapshot, &self.kinds) {
-            let tables = target.kind.tables();
-            let known = connection::find(&mut unit.tx, &tables, target.number, (model, key)).await.map_err(store)?;
+        for (number, object) in provider::every(&unit.snapshot, &self.kinds) {
+            let Some(kind) = self.kinds.find(object.kind.model) else { continue };
+            let tables = kind.tables();
+            let known = connection::find(&mut unit.tx, &tables, number, (model, key)).await.map_err(store)?;
             let known = known.map(|known| known.remote_id).unwrap_or_default();
             let change = Change { key: key.to_owned(), gone: Some(known) };
-            self.enqueue(unit, &target, model, &[change]).await?;
+            match provider::assigned(&unit.snapshot, &self.kinds, number) {
+                Some(target) => self.enqueue(unit, &target, model, &[change]).await?,
+                None => {
+                    let (random, now) = (unit.site.random.clone(), unit.site.clock.now());
+                    let when = (&*random, now);
+                    state::enqueue(&mut unit.tx, when, number, model, &[change]).await.map_err(store)?;
+                }
+            }
         }
         Ok(())
     }
@@ -132,7 +141,8 @@ impl Hooks for GroupChanges {
         if !is_changed(old, new) {
             return Ok(());
         }
-        // Whoever came or went may have gained or lost the application.
+        // Whoever came or went may have gained or lost the application. Users first, as everywhere: two transactions that
+        // mark the same objects never wait for each other.
         self.0.tell(unit, Model::User, moved(old, Some(new), "users")).await?;
         self.0.tell(unit, Model::Group, [new.pk.clone()]).await
     }

@@ -16,6 +16,7 @@ pub mod journal;
 pub mod mapping;
 pub mod port;
 pub mod provider;
+pub mod reach;
 pub mod routes;
 pub mod scim;
 pub mod state;
@@ -32,13 +33,14 @@ pub use routes::routes;
 
 use connection::ConnectionHooks;
 use hooks::{Changes, GroupChanges, UserChanges};
+use reach::{ApplicationReach, BindingReach, GroupReach, MappingReach, PolicyReach};
 use state::Model;
 use std::sync::Arc;
-use tasks::{ApplicationHooks, ProviderHooks};
+use tasks::ProviderHooks;
 use weir_applications::Application;
-use weir_core::{Resource, ResourceType};
+use weir_core::{Family, Resource, ResourceType};
 use weir_identity::{Group, User};
-use weir_policy::expression::Expressions;
+use weir_policy::{PolicyBinding, expression::Expressions};
 use weir_resource::HookSet;
 use weir_sources::mapping::MappingHooks;
 
@@ -75,7 +77,12 @@ pub fn hooks(set: &mut HookSet, kinds: &Kinds, expressions: Option<&Arc<Expressi
     let changes = Arc::new(Changes { kinds: kinds.clone() });
     set.add(User::MODEL, Arc::new(UserChanges(Arc::clone(&changes))));
     set.add(Group::MODEL, Arc::new(GroupChanges(Arc::clone(&changes))));
-    set.add(Application::MODEL, Arc::new(ApplicationHooks { kinds: kinds.clone() }));
+    set.add(Group::MODEL, Arc::new(GroupReach(kinds.clone())));
+    set.add(Application::MODEL, Arc::new(ApplicationReach(kinds.clone())));
+    set.add(PolicyBinding::MODEL, Arc::new(BindingReach(kinds.clone())));
+    for policy in weir_policy::resources().into_iter().filter(|kind| kind.family == Some(Family::Policy)) {
+        set.add(policy.model, Arc::new(PolicyReach(kinds.clone())));
+    }
     for kind in &kinds.0 {
         set.add(kind.model(), Arc::new(weir_applications::provider::ProviderHooks));
         set.add(kind.model(), Arc::new(ProviderHooks { kinds: kinds.clone() }));
@@ -90,12 +97,13 @@ pub fn hooks(set: &mut HookSet, kinds: &Kinds, expressions: Option<&Arc<Expressi
     connected(connection::GoogleWorkspaceProviderGroup::MODEL, google::GoogleWorkspaceProvider::MODEL, Model::Group);
     connected(connection::MicrosoftEntraProviderUser::MODEL, entra::MicrosoftEntraProvider::MODEL, Model::User);
     connected(connection::MicrosoftEntraProviderGroup::MODEL, entra::MicrosoftEntraProvider::MODEL, Model::Group);
-    if let Some(expressions) = expressions {
-        for model in [
-            mapping::SCIMMapping::MODEL,
-            mapping::GoogleWorkspaceProviderMapping::MODEL,
-            mapping::MicrosoftEntraProviderMapping::MODEL,
-        ] {
+    for model in [
+        mapping::SCIMMapping::MODEL,
+        mapping::GoogleWorkspaceProviderMapping::MODEL,
+        mapping::MicrosoftEntraProviderMapping::MODEL,
+    ] {
+        set.add(model, Arc::new(MappingReach(kinds.clone())));
+        if let Some(expressions) = expressions {
             set.add(model, Arc::new(MappingHooks(Arc::clone(expressions))));
         }
     }

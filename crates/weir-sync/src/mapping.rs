@@ -1,6 +1,6 @@
 //! Mappings: expressions that make what a target is told out of a user or a group.
 
-use crate::{connection::Connection, engine::Engine, target::Subject, wire::Failure};
+use crate::{connection::Connection, engine::Engine, state::Model, target::Subject, wire::Failure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,8 +12,10 @@ use weir_identity::{Account, attributes};
 use weir_policy::{PolicyCx, RequestInfo, expression::Environment};
 use weir_resource::{Actor, AnyPropertyMapping, Object, Unit};
 
+/// A kind of mapping: they differ in what they are called.
 macro_rules! mapping {
-    ($(#[$doc:meta])* $name:ident, $model:literal, $path:literal, $schema:literal, $verbose:literal, $component:literal) => {
+    ($(#[$doc:meta])* struct $name:ident,
+     model = $model:literal, path = $path:literal, verbose = $verbose:literal, component = $component:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
         pub struct $name {
@@ -32,7 +34,7 @@ macro_rules! mapping {
         impl Resource for $name {
             const MODEL: &'static str = $model;
             const PATH: &'static str = $path;
-            const SCHEMA: &'static str = $schema;
+            const SCHEMA: &'static str = stringify!($name);
             const VERBOSE: &'static str = $verbose;
             const COMPONENT: &'static str = $component;
             const FAMILY: Option<Family> = Some(Family::PropertyMapping);
@@ -42,23 +44,30 @@ macro_rules! mapping {
     };
 }
 
-mapping!(
+mapping! {
     /// Makes a SCIM resource out of a user or a group.
-    SCIMMapping, "authentik_providers_scim.scimmapping", "propertymappings/provider/scim", "SCIMMapping",
-    "SCIM Provider Mapping", "ak-property-mapping-provider-scim-form"
-);
-mapping!(
+    struct SCIMMapping,
+    model = "authentik_providers_scim.scimmapping",
+    path = "propertymappings/provider/scim",
+    verbose = "SCIM Provider Mapping",
+    component = "ak-property-mapping-provider-scim-form"
+}
+mapping! {
     /// Makes a Google Workspace object out of a user or a group.
-    GoogleWorkspaceProviderMapping, "authentik_providers_google_workspace.googleworkspaceprovidermapping",
-    "propertymappings/provider/google_workspace", "GoogleWorkspaceProviderMapping",
-    "Google Workspace Provider Mapping", "ak-property-mapping-provider-google-workspace-form"
-);
-mapping!(
+    struct GoogleWorkspaceProviderMapping,
+    model = "authentik_providers_google_workspace.googleworkspaceprovidermapping",
+    path = "propertymappings/provider/google_workspace",
+    verbose = "Google Workspace Provider Mapping",
+    component = "ak-property-mapping-provider-google-workspace-form"
+}
+mapping! {
     /// Makes a Microsoft Entra object out of a user or a group.
-    MicrosoftEntraProviderMapping, "authentik_providers_microsoft_entra.microsoftentraprovidermapping",
-    "propertymappings/provider/microsoft_entra", "MicrosoftEntraProviderMapping",
-    "Microsoft Entra Provider Mapping", "ak-property-mapping-provider-microsoft-entra-form"
-);
+    struct MicrosoftEntraProviderMapping,
+    model = "authentik_providers_microsoft_entra.microsoftentraprovidermapping",
+    path = "propertymappings/provider/microsoft_entra",
+    verbose = "Microsoft Entra Provider Mapping",
+    component = "ak-property-mapping-provider-microsoft-entra-form"
+}
 
 /// What mappings run on.
 pub struct Mapping<'a> {
@@ -70,8 +79,6 @@ pub struct Mapping<'a> {
     pub subject: Subject<'a>,
     /// The user; none for groups.
     pub user: Option<&'a Account>,
-    /// Key of the group; none for users.
-    pub group: Option<&'a str>,
     /// What the target knows already.
     pub connection: Option<&'a Connection>,
 }
@@ -87,8 +94,9 @@ impl Mapping<'_> {
             .connection
             .map(|known| json!({"id": known.id, "remote_id": known.remote_id, "attributes": known.attributes}));
         variables.insert("connection".to_owned(), connection.unwrap_or_default());
-        if let Some(group) = self.group {
-            let shown = json!({"app": "authentik_core", "model_name": "group", "pk": group, "name": self.subject.name});
+        if self.subject.model == Model::Group {
+            let (pk, name) = (self.subject.external_id, self.subject.name);
+            let shown = json!({"app": "authentik_core", "model_name": "group", "pk": pk, "name": name});
             variables.insert("group".to_owned(), shown);
         }
         variables

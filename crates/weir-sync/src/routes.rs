@@ -28,47 +28,51 @@ const LARGEST: i64 = 1000;
 /// Rows that one replay makes pending in one go.
 const BATCH: i64 = 500;
 
-macro_rules! kind {
-    ($engine:ident, $model:literal, $change:literal, $status:literal, $object:literal) => {{
-        let (status, object) = (Arc::clone($engine), Arc::clone($engine));
-        [
-            Route::new($status, Access::Seen { model: $model }, move |call| {
-                let engine = Arc::clone(&status);
-                async move { sync_status(&engine, &call).await }
-            }),
-            Route::new($object, Access::Object { model: $model, permission: $change }, move |call| {
-                let engine = Arc::clone(&object);
-                async move { sync_object(&engine, call).await }
-            }),
-        ]
-    }};
+/// The operations of one kind of provider: how its sync goes, and one object now.
+fn of_kind(
+    engine: &Arc<Engine>,
+    (model, change): (&'static str, &'static str),
+    (status, object): (&'static str, &'static str),
+) -> [Route; 2] {
+    let (looking, telling) = (Arc::clone(engine), Arc::clone(engine));
+    [
+        Route::new(status, Access::Seen { model }, move |call| {
+            let engine = Arc::clone(&looking);
+            async move { sync_status(&engine, &call).await }
+        }),
+        Route::new(object, Access::Object { model, permission: change }, move |call| {
+            let engine = Arc::clone(&telling);
+            async move { sync_object(&engine, call).await }
+        }),
+    ]
 }
 
 /// The operations.
 pub fn routes(engine: &Arc<Engine>) -> Vec<Route> {
-    let mut all = Vec::new();
-    all.extend(kind!(
-        engine,
-        "authentik_providers_scim.scimprovider",
-        "authentik_providers_scim.change_scimprovider",
-        "providers_scim_sync_status_retrieve",
-        "providers_scim_sync_object_create"
-    ));
-    all.extend(kind!(
-        engine,
-        "authentik_providers_google_workspace.googleworkspaceprovider",
-        "authentik_providers_google_workspace.change_googleworkspaceprovider",
-        "providers_google_workspace_sync_status_retrieve",
-        "providers_google_workspace_sync_object_create"
-    ));
-    all.extend(kind!(
-        engine,
-        "authentik_providers_microsoft_entra.microsoftentraprovider",
-        "authentik_providers_microsoft_entra.change_microsoftentraprovider",
-        "providers_microsoft_entra_sync_status_retrieve",
-        "providers_microsoft_entra_sync_object_create"
-    ));
-    all
+    let kinds = [
+        of_kind(
+            engine,
+            ("authentik_providers_scim.scimprovider", "authentik_providers_scim.change_scimprovider"),
+            ("providers_scim_sync_status_retrieve", "providers_scim_sync_object_create"),
+        ),
+        of_kind(
+            engine,
+            (
+                "authentik_providers_google_workspace.googleworkspaceprovider",
+                "authentik_providers_google_workspace.change_googleworkspaceprovider",
+            ),
+            ("providers_google_workspace_sync_status_retrieve", "providers_google_workspace_sync_object_create"),
+        ),
+        of_kind(
+            engine,
+            (
+                "authentik_providers_microsoft_entra.microsoftentraprovider",
+                "authentik_providers_microsoft_entra.change_microsoftentraprovider",
+            ),
+            ("providers_microsoft_entra_sync_status_retrieve", "providers_microsoft_entra_sync_object_create"),
+        ),
+    ];
+    kinds.into_iter().flatten().collect()
 }
 
 /// Operations of our own: the state of every object with every target.

@@ -7,14 +7,14 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
-use weir_core::Random;
+use weir_core::{Map, Random};
 use weir_identity::Reader;
 use weir_store::{Dialect, Row, StoreError, Tx, Val};
 
 /// Rows of one statement.
 const CHUNK: usize = 100;
 /// How long a claim is good when its holder does not come back.
-const CLAIM: TimeDelta = TimeDelta::minutes(5);
+const CLAIM: TimeDelta = TimeDelta::minutes(3);
 
 /// What is synchronised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +87,8 @@ pub struct Claimed {
     pub gone: bool,
     /// What the target called it, when it was deleted here.
     pub remote_id: Option<String>,
+    /// It may have been made at the target without our hearing of it: what it is called there.
+    pub sought: Option<Map>,
     /// Proves that the row is still ours.
     pub claim: String,
 }
@@ -100,7 +102,8 @@ impl Claimed {
             version: row.int("version")?,
             attempts: row.int("attempts")?,
             gone: row.bool("gone")?,
-            remote_id: row.opt_text("remote_id")?,
+            remote_id: row.opt_text("remote_id")?.filter(|id| !id.is_empty()),
+            sought: row.opt_text("sought")?.and_then(|text| serde_json::from_str(&text).ok()),
             claim: claim.to_owned(),
         })
     }
@@ -156,7 +159,8 @@ pub async fn enqueue(
              VALUES {} ON CONFLICT (provider, model, object_key) DO UPDATE SET \
              queued = CASE WHEN sync_state.state = 'pending' THEN sync_state.queued ELSE excluded.queued END, \
              state = 'pending', version = sync_state.version + 1, attempts = 0, due = excluded.due, \
-             gone = (sync_state.gone OR excluded.gone), remote_id = COALESCE(excluded.remote_id, sync_state.remote_id), \
+             gone = (sync_state.gone OR excluded.gone), \
+             remote_id = COALESCE(NULLIF(excluded.remote_id, ''), sync_state.remote_id), \
              changed = excluded.changed",
             rows.join(", ")
         );
@@ -165,7 +169,18 @@ pub async fn enqueue(
     Ok(())
 }
 
-/// Takes up to `limit` due objects of a target, users first; of one object only when a key is given, due or not.
+/// Which objects somebody wants to tell a target of.
+#[derive(Clone, Copy, Debug)]
+pub enum Which<'a> {
+    /// Those that are due; groups when no user is, for they wait for their members.
+    Due,
+    /// Those of a model that are due.
+    Of(Model),
+    /// This one, due or not.
+    One(Model, &'a str),
+}
+
+/// Takes up to `limit` objects of a target that are in nobody's hands.
 ///
 /// # Errors
 /// Those of the store.
@@ -173,32 +188,73 @@ pub async fn claim(
     tx: &mut Tx,
     (random, now): (&dyn Random, DateTime<Utc>),
     provider: i64,
-    only: Option<(Model, &str)>,
+    which: Which<'_>,
     limit: i64,
 ) -> Result<Vec<Claimed>, StoreError> {
     let claim = random.uuid().to_string();
     let mut vals: Vec<Val> =
         vec![provider.into(), now.into(), claim.clone().into(), (now + CLAIM).into(), limit.into()];
-    let which = match only {
-        Some((model, key)) => {
+    let free = "(claimed_until IS NULL OR claimed_until < $2)";
+    let which = match which {
+        Which::One(model, key) => {
             vals.push(model.word().into());
             vals.push(key.into());
-            "AND model = $6 AND object_key = $7"
+            "model = $6 AND object_key = $7".to_owned()
         }
-        // Groups wait for their members.
-        None => {
-            "AND state = 'pending' AND due <= $2 AND model = (SELECT MAX(model) FROM sync_state WHERE provider = $1 \
-             AND state = 'pending' AND due <= $2 AND (claimed_until IS NULL OR claimed_until < $2))"
+        Which::Of(model) => {
+            vals.push(model.word().into());
+            "state = 'pending' AND model = $6 AND due <= $2".to_owned()
         }
+        Which::Due => format!(
+            "state = 'pending' AND due <= $2 AND model = (SELECT model FROM sync_state WHERE provider = $1 \
+             AND state = 'pending' AND due <= $2 AND {free} ORDER BY model DESC LIMIT 1)"
+        ),
     };
     let sql = format!(
-        "WITH picked AS MATERIALIZED (SELECT id FROM sync_state WHERE provider = $1 {which} \
-         AND (claimed_until IS NULL OR claimed_until < $2) ORDER BY model DESC, due, id LIMIT $5{}) \
+        "WITH picked AS MATERIALIZED (SELECT id FROM sync_state WHERE provider = $1 AND {which} \
+         AND {free} ORDER BY due, id LIMIT $5{}) \
          UPDATE sync_state SET claim = $3, claimed_until = $4 WHERE id IN (SELECT id FROM picked) \
-         RETURNING id, model, object_key, version, attempts, gone, remote_id",
+         RETURNING id, model, object_key, version, attempts, gone, remote_id, sought",
         tx.dialect().for_update_skip_locked()
     );
-    tx.write_returning(&sql, &vals).await?.iter().map(|row| Claimed::of(row, &claim)).collect()
+    let mut rows: Vec<Claimed> =
+        tx.write_returning(&sql, &vals).await?.iter().map(|row| Claimed::of(row, &claim)).collect::<Result<_, _>>()?;
+    // Whoever settles several takes them in the order of `enqueue`.
+    rows.sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(rows)
+}
+
+/// Keeps claimed objects for longer.
+///
+/// # Errors
+/// Those of the store.
+pub async fn hold(tx: &mut Tx, now: DateTime<Utc>, claim: &str) -> Result<(), StoreError> {
+    let sql = "UPDATE sync_state SET claimed_until = $2 WHERE claim = $1";
+    tx.write(sql, &[claim.into(), (now + CLAIM).into()]).await?;
+    Ok(())
+}
+
+/// Locks the rows of a claim in the order in which everybody takes several.
+///
+/// # Errors
+/// Those of the store.
+pub async fn lock(tx: &mut Tx, claim: &str) -> Result<(), StoreError> {
+    tx.begin_write().await?;
+    if tx.dialect() == Dialect::Postgres {
+        let sql = "SELECT id FROM sync_state WHERE claim = $1 ORDER BY object_key COLLATE \"C\" FOR UPDATE";
+        tx.read(sql, &[claim.into()]).await?;
+    }
+    Ok(())
+}
+
+/// Notes what an object will be called at the target, before it is made there. False when it is no longer ours.
+///
+/// # Errors
+/// Those of the store.
+pub async fn seek(tx: &mut Tx, row: &Claimed, marks: &Map) -> Result<bool, StoreError> {
+    let sql = "UPDATE sync_state SET sought = $3 WHERE id = $1 AND claim = $2";
+    let marks = Value::Object(marks.clone()).to_string();
+    Ok(tx.write(sql, &[Val::from(&row.id), Val::from(&row.claim), marks.into()]).await? > 0)
 }
 
 /// What becomes of a claimed row.
@@ -210,50 +266,101 @@ pub enum Verdict {
     Forget,
     /// It is tried again at this time.
     Again(DateTime<Utc>, String),
-    /// Nobody tried: it is given back as it was.
-    Release,
+    /// There is more to be told, at once.
+    More,
 }
 
-/// Settles a claimed row. What changed meanwhile stays pending.
+/// How settling went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// As it was meant.
+    Done,
+    /// The object changed meanwhile: it stays pending.
+    Changed,
+    /// The row is in other hands, or gone with its provider.
+    Lost,
+}
+
+/// Settles a claimed row. What changed meanwhile stays pending. `certain` tells that the target made nothing we have not
+/// heard of.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn settle(tx: &mut Tx, now: DateTime<Utc>, row: &Claimed, verdict: &Verdict) -> Result<(), StoreError> {
+pub async fn settle(
+    tx: &mut Tx,
+    now: DateTime<Utc>,
+    row: &Claimed,
+    verdict: &Verdict,
+    certain: bool,
+) -> Result<Settled, StoreError> {
     let owner = [Val::from(&row.id), Val::from(&row.claim), Val::from(row.version)];
     let held = "id = $1 AND claim = $2 AND version = $3";
+    let free = format!("claim = NULL, claimed_until = NULL{}", if certain { ", sought = NULL" } else { "" });
     let done = match verdict {
         Verdict::Forget => tx.write(&format!("DELETE FROM sync_state WHERE {held}"), &owner).await?,
         Verdict::Is(state, reason) => {
+            // What is in sync is there again, whatever became of it before.
             let sql = format!(
-                "UPDATE sync_state SET state = $4, reason = $5, claim = NULL, claimed_until = NULL, changed = $6, \
-                 attempts = 0, synced = CASE WHEN $4 = 'in_sync' THEN $6 ELSE synced END WHERE {held}"
+                "UPDATE sync_state SET state = $4, reason = $5, {free}, changed = $6, attempts = 0, \
+                 synced = CASE WHEN $4 = 'in_sync' THEN $6 ELSE synced END, \
+                 gone = CASE WHEN $4 = 'in_sync' THEN FALSE ELSE gone END, \
+                 remote_id = CASE WHEN $4 = 'in_sync' THEN NULL ELSE remote_id END WHERE {held}"
             );
             let more = [state.word().into(), Val::from(reason), now.into()];
             tx.write(&sql, &[owner.as_slice(), &more].concat()).await?
         }
         Verdict::Again(due, reason) => {
             let sql = format!(
-                "UPDATE sync_state SET state = 'pending', reason = $4, attempts = attempts + 1, due = $5, claim = NULL, \
-                 claimed_until = NULL, changed = $6 WHERE {held}"
+                "UPDATE sync_state SET state = 'pending', reason = $4, attempts = attempts + 1, due = $5, {free}, \
+                 changed = $6 WHERE {held}"
             );
             let more = [Val::from(reason), (*due).into(), now.into()];
             tx.write(&sql, &[owner.as_slice(), &more].concat()).await?
         }
-        Verdict::Release => 0,
+        Verdict::More => {
+            let sql = format!("UPDATE sync_state SET state = 'pending', due = $4, {free}, changed = $4 WHERE {held}");
+            tx.write(&sql, &[owner.as_slice(), &[now.into()]].concat()).await?
+        }
     };
-    if done == 0 {
-        let sql = "UPDATE sync_state SET claim = NULL, claimed_until = NULL WHERE id = $1 AND claim = $2";
-        tx.write(sql, &[Val::from(&row.id), Val::from(&row.claim)]).await?;
+    if done > 0 {
+        return Ok(Settled::Done);
     }
-    Ok(())
+    let sql = format!("UPDATE sync_state SET {free} WHERE id = $1 AND claim = $2");
+    let given_back = tx.write(&sql, &[Val::from(&row.id), Val::from(&row.claim)]).await?;
+    Ok(if given_back > 0 { Settled::Changed } else { Settled::Lost })
 }
 
-/// When the next pending object of a target is due; none when nothing is pending.
+/// Settles rows of one claim that are in sync and did not change, in one statement; gives the ids of those it took.
+///
+/// # Errors
+/// Those of the store.
+pub async fn settle_same(tx: &mut Tx, now: DateTime<Utc>, rows: &[&Claimed]) -> Result<Vec<String>, StoreError> {
+    let Some(first) = rows.first() else { return Ok(Vec::new()) };
+    let mut vals: Vec<Val> = vec![Val::from(&first.claim), now.into()];
+    let held: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            vals.push(Val::from(&row.id));
+            vals.push(row.version.into());
+            format!("(id = ${} AND version = ${})", vals.len() - 1, vals.len())
+        })
+        .collect();
+    let sql = format!(
+        "UPDATE sync_state SET state = 'in_sync', reason = '', claim = NULL, claimed_until = NULL, sought = NULL, \
+         changed = $2, synced = $2, attempts = 0, gone = FALSE, remote_id = NULL \
+         WHERE claim = $1 AND ({}) RETURNING id",
+        held.join(" OR ")
+    );
+    tx.write_returning(&sql, &vals).await?.iter().map(|row| row.text("id")).collect()
+}
+
+/// When the next pending object of a target is due, or given up by whoever holds it; none when nothing is pending.
 ///
 /// # Errors
 /// Those of the store.
 pub async fn next_due(mut reader: impl Reader, provider: i64) -> Result<Option<DateTime<Utc>>, StoreError> {
-    let sql = "SELECT MIN(due) AS due FROM sync_state WHERE provider = $1 AND state = 'pending'";
+    let sql = "SELECT MIN(CASE WHEN claimed_until > due THEN claimed_until ELSE due END) AS due \
+               FROM sync_state WHERE provider = $1 AND state = 'pending'";
     let row = reader.read_one(sql, &[provider.into()]).await?;
     row.map(|row| row.opt_time("due")).transpose().map(Option::flatten)
 }
@@ -399,6 +506,9 @@ pub async fn begin_full(
     (now, until): (DateTime<Utc>, DateTime<Utc>),
 ) -> Result<bool, StoreError> {
     ensure_target(tx, provider).await?;
+    // Whoever finds the lease taken asks for another run: not after it has ended.
+    let lock = tx.dialect().for_update();
+    tx.read(&format!("SELECT provider FROM sync_target WHERE provider = $1{lock}"), &[provider.into()]).await?;
     // The holder itself may come again: its task was started anew after a crash.
     let sql = "UPDATE sync_target SET running = $2, running_until = $3 WHERE provider = $1 \
                AND (running_until IS NULL OR running_until < $4 OR running = $2)";

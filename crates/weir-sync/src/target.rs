@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use weir_core::Map;
+use std::time::Duration;
+use uuid::Uuid;
+use weir_core::{DurationText, Map, Ref, Resource};
 use weir_resource::{AnyPropertyMapping, Stored};
 
 /// What stays as it is in a segment of an address.
@@ -33,29 +35,90 @@ pub enum DeleteAction {
     Suspend,
 }
 
-/// The fields that all providers of outgoing sync have, as the engine reads them.
+fn yes() -> bool {
+    true
+}
+
+fn page_size() -> i32 {
+    100
+}
+
+fn page_timeout() -> DurationText {
+    "minutes=30".into()
+}
+
+/// The settings that providers of all kinds have.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Common {
+    /// Mappings that make the users there.
+    #[serde(default)]
+    pub property_mappings: Vec<Ref<AnyPropertyMapping>>,
+    /// Mappings that make the groups there.
+    #[serde(default)]
+    pub property_mappings_group: Vec<Ref<AnyPropertyMapping>>,
+    /// Accounts of programs are left out.
+    #[serde(default)]
+    pub exclude_users_service_account: bool,
+    /// Objects of a page.
+    #[serde(default = "page_size")]
+    #[schemars(range(min = 1, max = 2147483647))]
+    pub sync_page_size: i32,
+    /// Time for a page.
+    #[serde(default = "page_timeout")]
+    pub sync_page_timeout: DurationText,
+    /// Users and groups that are there already are looked for.
+    #[serde(default = "yes")]
+    pub discovery_enabled: bool,
+    /// Nothing is changed there.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+impl Common {
+    /// Objects of a page, one at least.
+    pub fn page_size(&self) -> usize {
+        usize::try_from(self.sync_page_size).unwrap_or(1).max(1)
+    }
+
+    /// Time for a page, a second at least.
+    pub fn page_timeout(&self) -> Duration {
+        self.sync_page_timeout.delta().to_std().unwrap_or_default().max(Duration::from_secs(1))
+    }
+}
+
+/// The settings of a provider, as the engine reads them.
 #[derive(Clone, Debug)]
 pub struct Terms {
-    /// Mappings of users.
-    pub user_mappings: Vec<weir_core::Ref<AnyPropertyMapping>>,
-    /// Mappings of groups.
-    pub group_mappings: Vec<weir_core::Ref<AnyPropertyMapping>>,
-    /// Accounts of programs are left out.
-    pub exclude_service_accounts: bool,
-    /// Only members of this group, for targets that know the setting.
-    pub filter_group: Option<uuid::Uuid>,
+    /// Those of all kinds.
+    pub common: Common,
+    /// Only members of this group, for kinds that know the setting.
+    pub filter_group: Option<Uuid>,
     /// Only these groups; all when empty.
-    pub group_filters: Vec<uuid::Uuid>,
-    /// Objects of a page.
-    pub page_size: usize,
-    /// Time for a page.
-    pub page_timeout: std::time::Duration,
-    /// Nothing is changed there.
-    pub dry_run: bool,
-    /// What is there already is looked for before a full sync.
-    pub discovery: bool,
+    pub group_filters: Vec<Uuid>,
     /// The target must prove who it is.
     pub verify: bool,
+}
+
+/// Reads the settings of a provider.
+///
+/// # Errors
+/// [`Failure::Stop`] when they cannot be read.
+pub fn read<T: Resource>(provider: &Stored) -> Result<T, Failure> {
+    let doc = serde_json::Value::Object(provider.doc.clone());
+    serde_json::from_value(doc).map_err(|error| Failure::Stop(format!("The provider cannot be read: {error}")))
+}
+
+/// The folder of users or groups, as clouds name it.
+pub fn folder(model: Model) -> &'static str {
+    match model {
+        Model::User => "users",
+        Model::Group => "groups",
+    }
+}
+
+/// A text of what is sent, empty when absent.
+pub fn text<'a>(data: &'a Map, name: &str) -> &'a str {
+    data.get(name).and_then(serde_json::Value::as_str).unwrap_or_default()
 }
 
 /// An object at the target.
@@ -63,7 +126,7 @@ pub struct Terms {
 pub struct Remote {
     /// What the target calls it.
     pub id: String,
-    /// What it tells of it, or what it was told.
+    /// What it tells of it.
     pub attributes: Map,
 }
 
@@ -84,8 +147,15 @@ pub trait Target: Send + Sync {
     /// Completes and checks what the mappings gave.
     async fn prepare(&self, wire: &Wire<'_>, subject: Subject<'_>, data: Map) -> Result<Map, Failure>;
 
-    /// Makes the object there, or finds the one that is the same. `members` are those of a group.
-    async fn create(&self, wire: &Wire<'_>, model: Model, data: &Map, members: &[String]) -> Result<Remote, Failure>;
+    /// Makes the object there; gives what it is called then. `members` are those of a group. When there is one like it
+    /// already, or the target does not tell what it made, that is a [`Failure::Conflict`], and the engine looks for it.
+    async fn create(&self, wire: &Wire<'_>, model: Model, data: &Map, members: &[String]) -> Result<String, Failure>;
+
+    /// The names of what a target tells objects apart by.
+    fn marks(&self, model: Model) -> &'static [&'static str];
+
+    /// What the target calls the object with these marks; none when there is none, or it cannot be asked.
+    async fn seek(&self, wire: &Wire<'_>, model: Model, marks: &Map) -> Result<Option<String>, Failure>;
 
     /// Brings the object there to this state; gives what it is called then.
     async fn update(
@@ -102,6 +172,9 @@ pub trait Target: Send + Sync {
 
     /// Whether members travel with the group itself instead of [`Target::members`].
     async fn members_travel(&self, wire: &Wire<'_>) -> bool;
+
+    /// Members that are told in one go.
+    fn members_at_once(&self) -> usize;
 
     /// Adds and removes members of a group there.
     async fn members(&self, wire: &Wire<'_>, group: &str, add: &[String], remove: &[String]) -> Result<(), Failure>;

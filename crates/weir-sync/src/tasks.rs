@@ -11,7 +11,7 @@ use crate::{
 };
 use anyhow::Result;
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,6 +37,8 @@ pub const SWEEP: &str = "sync_sweep";
 /// When the sweep runs.
 pub const SWEEP_CRONTAB: &str = "* * * * *";
 
+/// How long changes of who is in scope are collected before a full sync.
+const PAUSE: TimeDelta = TimeDelta::seconds(5);
 /// How long one delivery goes on before it makes room for other tasks.
 const TURN: Duration = Duration::from_secs(120);
 /// More than any full sync takes; its own limit follows from its pages.
@@ -120,6 +122,10 @@ impl JobHandler for Deliver {
     fn time_limit(&self) -> Duration {
         TURN * 5
     }
+
+    fn waits_for_others(&self) -> bool {
+        true
+    }
 }
 
 struct Full(Arc<Engine>);
@@ -150,6 +156,10 @@ impl JobHandler for Full {
     fn time_limit(&self) -> Duration {
         LONGEST
     }
+
+    fn waits_for_others(&self) -> bool {
+        true
+    }
 }
 
 impl Full {
@@ -159,7 +169,7 @@ impl Full {
         let snapshot = site.snapshot();
         let Some(object) = provider::find(&snapshot, number(cx)).filter(|_| wanted) else { return Ok(()) };
         let mut unit = Unit::new(site, Actor::system());
-        begin_full(&mut unit, object.kind.model, number(cx), &object.name()).await?;
+        begin_full(&mut unit, (object.kind.model, number(cx), &object.name()), TimeDelta::zero()).await?;
         Ok(unit.commit().await?)
     }
 }
@@ -177,11 +187,15 @@ impl JobHandler for Sweep {
         let rows = cx.db().read(sql, &[now.into()]).await?;
         let snapshot = site.snapshot();
         for row in rows {
-            if let Some(target) = provider::assigned(&snapshot, &self.0.kinds, row.int("provider")?) {
-                let mut tx = cx.db().tx();
-                wake(&mut tx, (&*site.random, now), &target).await?;
-                tx.commit().await?;
+            let number = row.int("provider")?;
+            let mut tx = cx.db().tx();
+            match provider::assigned(&snapshot, &self.0.kinds, number) {
+                Some(target) => wake(&mut tx, (&*site.random, now), &target).await?,
+                // Somebody marked an object while the provider was deleted.
+                None if provider::find(&snapshot, number).is_none() => state::forget_target(&mut tx, number).await?,
+                None => {}
             }
+            tx.commit().await?;
         }
         Ok(())
     }
@@ -233,46 +247,44 @@ impl ProviderHooks {
             ..NewSchedule::new(FULL, FULL, format!("{minute} */4 * * *"))
         };
         schedules::upsert(&mut unit.tx, now, &schedule).await?;
-        begin_full(unit, provider.kind.model, number, &provider.name()).await
+        begin_full(unit, (provider.kind.model, number, &provider.name()), TimeDelta::zero()).await
     }
 }
 
-/// Sees to it that a full sync runs soon.
-async fn begin_full(unit: &mut Unit<'_>, model: &str, number: i64, name: &str) -> Result<(), StoreError> {
+/// Sees to it that a full sync runs, at once or a little later. One that has not begun yet will see what is written here.
+async fn begin_full(
+    unit: &mut Unit<'_>,
+    (model, number, name): (&str, i64, &str),
+    pause: TimeDelta,
+) -> Result<(), StoreError> {
     let (uid, now) = (number.to_string(), unit.site.clock.now());
-    // One that has not begun yet will see what is written here.
-    if state::is_waiting(&mut unit.tx, FULL, &uid, now).await? {
+    if state::is_waiting(&mut unit.tx, FULL, &uid, now + pause).await? {
         return Ok(());
     }
     let mut job = NewJob::new(FULL, json!({"provider": number}));
     job.uid = Some(uid);
     job.rel_obj = Some(rel(model, number));
     job.description = Some(format!("Synchronize {name}"));
+    job.eta = (pause > TimeDelta::zero()).then(|| now + pause);
     jobs::enqueue(&mut unit.tx, unit.site.random.uuid(), now, &job).await
 }
 
-/// A provider that an application begins to name has users to tell.
-pub struct ApplicationHooks {
-    /// All kinds of providers.
-    pub kinds: Kinds,
+/// Runs a full sync of a target.
+///
+/// # Errors
+/// Those of the store.
+pub async fn full_now(unit: &mut Unit<'_>, target: &Assigned) -> Result<(), StoreError> {
+    let object = &target.object;
+    begin_full(unit, (object.kind.model, target.number, &object.name()), TimeDelta::zero()).await
 }
 
-#[async_trait]
-impl Hooks for ApplicationHooks {
-    async fn written(&self, unit: &mut Unit<'_>, old: Option<&Stored>, new: &Stored) -> Result<(), ApiError> {
-        let named = |stored: &Stored| -> Vec<i64> {
-            let list = stored.doc.get("backchannel_providers").and_then(Value::as_array);
-            list.map(Vec::as_slice).unwrap_or_default().iter().filter_map(Value::as_i64).collect()
-        };
-        let before = old.map(named).unwrap_or_default();
-        for number in named(new).into_iter().filter(|number| !before.contains(number)) {
-            let found = provider::find(&unit.snapshot, number).cloned();
-            if let Some(object) = found.filter(|object| self.kinds.find(object.kind.model).is_some()) {
-                begin_full(unit, object.kind.model, number, &object.name()).await.map_err(store)?;
-            }
-        }
-        Ok(())
-    }
+/// Runs a full sync of a target in a few seconds, one for everything that is changed until then.
+///
+/// # Errors
+/// Those of the store.
+pub async fn full_soon(unit: &mut Unit<'_>, target: &Assigned) -> Result<(), StoreError> {
+    let object = &target.object;
+    begin_full(unit, (object.kind.model, target.number, &object.name()), PAUSE).await
 }
 
 #[async_trait]
@@ -288,9 +300,10 @@ impl Hooks for ProviderHooks {
         let number = old.int_pk();
         if let Some(kind) = self.kinds.find(old.kind.model) {
             kind.forget(number);
+            // First the outbox: whoever is settling a delivery ends before that, or finds nothing to be settled.
+            state::forget_target(&mut unit.tx, number).await.map_err(store)?;
             connection::forget_all(&mut unit.tx, &kind.tables(), number).await.map_err(store)?;
         }
-        state::forget_target(&mut unit.tx, number).await.map_err(store)?;
         schedules::remove_of(&mut unit.tx, &rel(old.kind.model, number)).await.map_err(store)?;
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The outbox alone: what many writers and many deliverers do to one row.
 
-use crate::state::{self, Change, Claimed, Model, State, Verdict};
+use crate::state::{self, Change, Claimed, Model, Settled, State, Verdict, Which};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
 use weir_store::{
@@ -34,15 +34,16 @@ impl Outbox {
     async fn claim(&self, limit: i64) -> Vec<Claimed> {
         let mut tx = self.db.tx();
         let when = (&*self.random as &dyn weir_core::Random, self.now);
-        let claimed = state::claim(&mut tx, when, PROVIDER, None, limit).await.unwrap();
+        let claimed = state::claim(&mut tx, when, PROVIDER, Which::Due, limit).await.unwrap();
         tx.commit().await.unwrap();
         claimed
     }
 
-    async fn settle(&self, row: &Claimed, verdict: Verdict) {
+    async fn settle(&self, row: &Claimed, verdict: Verdict) -> Settled {
         let mut tx = self.db.tx();
-        state::settle(&mut tx, self.now, row, &verdict).await.unwrap();
+        let settled = state::settle(&mut tx, self.now, row, &verdict, true).await.unwrap();
         tx.commit().await.unwrap();
+        settled
     }
 
     async fn state(&self, key: &str) -> Option<String> {
@@ -151,4 +152,62 @@ async fn one_full_sync_of_a_provider_runs_at_a_time_and_is_asked_for_again_once(
     assert!(!state::end_full(&mut tx, PROVIDER, two, None).await.unwrap());
     assert_eq!(state::target(&mut tx, PROVIDER).await.unwrap().last_success, Some(outbox.now));
     tx.rollback().await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_lost_a_claim_learns_of_it_and_a_claim_can_be_held() {
+    let mut outbox = Outbox::new().await;
+    outbox.change(Model::User, &[Change::of("1"), Change::of("2")]).await;
+    let first = outbox.claim(2).await;
+    outbox.now += TimeDelta::minutes(1);
+    let mut tx = outbox.db.tx();
+    state::hold(&mut tx, outbox.now, &first[0].claim).await.unwrap();
+    tx.commit().await.unwrap();
+    outbox.now += TimeDelta::seconds(150);
+    assert!(outbox.claim(2).await.is_empty(), "it is held");
+    let due = state::next_due(&outbox.db, PROVIDER).await.unwrap().unwrap();
+    assert!(due > outbox.now, "nobody looks again before the claim ends");
+    outbox.now += TimeDelta::minutes(3);
+    assert_eq!(outbox.claim(2).await.len(), 2);
+    assert_eq!(outbox.settle(&first[0], Verdict::Forget).await, Settled::Lost);
+}
+
+#[tokio::test]
+async fn rows_in_sync_are_settled_together_unless_they_changed() {
+    let outbox = Outbox::new().await;
+    outbox.change(Model::User, &[Change::of("1"), Change::of("2"), Change::of("3")]).await;
+    let claimed = outbox.claim(3).await;
+    outbox.change(Model::User, &[Change::of("2")]).await;
+    let mut tx = outbox.db.tx();
+    let rows: Vec<&Claimed> = claimed.iter().collect();
+    state::lock(&mut tx, &claimed[0].claim).await.unwrap();
+    let mut done = state::settle_same(&mut tx, outbox.now, &rows).await.unwrap();
+    tx.commit().await.unwrap();
+    done.sort();
+    let mut expected = vec![claimed[0].id.clone(), claimed[2].id.clone()];
+    expected.sort();
+    assert_eq!(done, expected);
+    assert_eq!(outbox.settle(&claimed[1], Verdict::Is(State::InSync, String::new())).await, Settled::Changed);
+    assert_eq!(outbox.state("2").await.as_deref(), Some("pending"));
+}
+
+#[tokio::test]
+async fn what_may_have_been_made_is_looked_for_until_somebody_knows() {
+    let outbox = Outbox::new().await;
+    outbox.change(Model::User, &[Change::of("1")]).await;
+    let row = outbox.claim(1).await.remove(0);
+    let marks = serde_json::json!({"userName": "ada"}).as_object().unwrap().clone();
+    let mut tx = outbox.db.tx();
+    assert!(state::seek(&mut tx, &row, &marks).await.unwrap());
+    let verdict = Verdict::Again(outbox.now, "no answer".to_owned());
+    assert_eq!(state::settle(&mut tx, outbox.now, &row, &verdict, false).await.unwrap(), Settled::Done);
+    tx.commit().await.unwrap();
+    outbox.change(Model::User, &[Change { key: "1".to_owned(), gone: Some(String::new()) }]).await;
+    let row = outbox.claim(1).await.remove(0);
+    assert!(row.gone && row.remote_id.is_none());
+    assert_eq!(row.sought, Some(marks));
+    outbox.settle(&row, Verdict::Is(State::InSync, String::new())).await;
+    outbox.change(Model::User, &[Change::of("1")]).await;
+    let row = outbox.claim(1).await.remove(0);
+    assert!(!row.gone && row.sought.is_none(), "what is in sync has no past");
 }

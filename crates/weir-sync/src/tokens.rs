@@ -1,5 +1,6 @@
 //! What is remembered of a cloud tenant for a while: the token that opens it, and its domains.
 
+use crate::wire::Failure;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use std::{
@@ -31,28 +32,42 @@ impl Tokens {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A token that is still good.
-    pub fn find(&self, number: i64, now: DateTime<Utc>) -> Option<String> {
-        self.kept().tokens.get(&number).filter(|(until, _)| *until > now).map(|(_, token)| token.clone())
-    }
-
-    /// Keeps the token of an answer and gives it.
-    pub fn keep(&self, number: i64, now: DateTime<Utc>, answer: &Value) -> String {
+    /// The token of a provider: kept, or asked for.
+    ///
+    /// # Errors
+    /// Those of asking.
+    pub async fn token(
+        &self,
+        (number, now): (i64, DateTime<Utc>),
+        ask: impl Future<Output = Result<Value, Failure>>,
+    ) -> Result<String, Failure> {
+        let known = self.kept().tokens.get(&number).filter(|(until, _)| *until > now).map(|(_, token)| token.clone());
+        if let Some(token) = known {
+            return Ok(token);
+        }
+        let answer = ask.await?;
         let token = answer.get("access_token").and_then(Value::as_str).unwrap_or_default().to_owned();
         let life = answer.get("expires_in").and_then(Value::as_i64).unwrap_or(LIFE).clamp(0, 86_400);
         self.kept().tokens.insert(number, (now + TimeDelta::seconds(life) - MARGIN, token.clone()));
-        token
+        Ok(token)
     }
 
-    /// Domains that are still good.
-    pub fn domains(&self, number: i64, now: DateTime<Utc>) -> Option<Vec<String>> {
-        self.kept().domains.get(&number).filter(|(until, _)| *until > now).map(|(_, domains)| domains.clone())
-    }
-
-    /// Keeps domains and gives them.
-    pub fn keep_domains(&self, number: i64, now: DateTime<Utc>, domains: Vec<String>) -> Vec<String> {
+    /// The domains of a provider's tenant: kept, or asked for.
+    ///
+    /// # Errors
+    /// Those of asking.
+    pub async fn domains(
+        &self,
+        (number, now): (i64, DateTime<Utc>),
+        ask: impl Future<Output = Result<Vec<String>, Failure>>,
+    ) -> Result<Vec<String>, Failure> {
+        let known = self.kept().domains.get(&number).filter(|(until, _)| *until > now).map(|(_, known)| known.clone());
+        if let Some(domains) = known {
+            return Ok(domains);
+        }
+        let domains = ask.await?;
         self.kept().domains.insert(number, (now + DOMAINS, domains.clone()));
-        domains
+        Ok(domains)
     }
 
     /// Forgets a provider.
@@ -76,15 +91,19 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    #[test]
-    fn a_token_is_kept_for_its_life_less_a_minute() {
+    #[tokio::test]
+    async fn a_token_is_kept_for_its_life_less_a_minute() {
         let (tokens, now) = (Tokens::default(), DateTime::UNIX_EPOCH);
-        tokens.keep(1, now, &json!({"access_token": "a", "expires_in": 100}));
-        assert_eq!(tokens.find(1, now + TimeDelta::seconds(39)).as_deref(), Some("a"));
-        assert_eq!(tokens.find(1, now + TimeDelta::seconds(40)), None);
-        assert_eq!(tokens.find(2, now), None);
+        let get = async |number: i64, seconds: i64, new: &str| {
+            let answer = json!({"access_token": new, "expires_in": 100});
+            tokens.token((number, now + TimeDelta::seconds(seconds)), async { Ok(answer) }).await.unwrap()
+        };
+        assert_eq!(get(1, 0, "a").await, "a");
+        assert_eq!(get(1, 39, "b").await, "a");
+        assert_eq!(get(1, 40, "b").await, "b");
+        assert_eq!(get(2, 40, "c").await, "c");
         tokens.forget(1);
-        assert_eq!(tokens.find(1, now), None);
+        assert_eq!(get(1, 41, "d").await, "d");
     }
 
     #[test]

@@ -4,7 +4,8 @@
 mod rows;
 
 pub use rows::{
-    Connection, Saved, Tables, find, forget, forget_all, groups_of, lock_object, members, page, save, still_known,
+    Connection, Saved, Tables, find, find_many, forget, forget_all, groups_of, lock_object, members, owner, page,
+    rename_member, save, still_known,
 };
 
 use crate::{
@@ -27,17 +28,19 @@ const fn table(table: &'static str) -> TableDef {
     TableDef { table, pk: "id", pk_is_int: false, links: &[], only: "", search_index: "" }
 }
 
-macro_rules! user_connection {
-    ($(#[$doc:meta])* $name:ident, $id:ident, $model:literal, $path:literal, $schema:literal, $verbose:literal, $table:literal) => {
+/// A kind of connection: whose it is, whether of users or of groups, and what its target's identifier is called.
+macro_rules! connection {
+    ($(#[$doc:meta])* struct $name:ident { $id:ident, $object:ident: $of:ident },
+     model = $model:literal, path = $path:literal, verbose = $verbose:literal, table = $table:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
         pub struct $name {
-            /// What the target calls the user.
+            /// What the target calls the object.
             #[schemars(length(min = 1))]
             pub $id: String,
-            /// The user here.
+            /// The object here.
             #[schemars(extend("x-on-delete" = "cascade"))]
-            pub user: Ref<User>,
+            pub $object: Ref<$of>,
             /// The provider.
             pub provider: Ref<AnyProvider>,
             /// What was last sent.
@@ -49,90 +52,68 @@ macro_rules! user_connection {
         impl Resource for $name {
             const MODEL: &'static str = $model;
             const PATH: &'static str = $path;
-            const SCHEMA: &'static str = $schema;
+            const SCHEMA: &'static str = stringify!($name);
             const VERBOSE: &'static str = $verbose;
             const PARAM: &'static str = "id";
             const PK: &'static str = "id";
             const SEARCH: &'static [&'static str] = &[stringify!($id)];
             const ORDER: &'static str = stringify!($id);
             const UNIQUE: &'static [&'static [&'static str]] =
-                &[&["provider", "user"], &["provider", stringify!($id)]];
+                &[&["provider", stringify!($object)], &["provider", stringify!($id)]];
             const BACKING: Backing = Backing::Table(&{ const TABLE: TableDef = table($table); TABLE });
             const OPERATIONS: Operations = OPERATIONS;
         }
     };
 }
 
-macro_rules! group_connection {
-    ($(#[$doc:meta])* $name:ident, $id:ident, $model:literal, $path:literal, $schema:literal, $verbose:literal, $table:literal) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-        pub struct $name {
-            /// What the target calls the group.
-            #[schemars(length(min = 1))]
-            pub $id: String,
-            /// The group here.
-            #[schemars(extend("x-on-delete" = "cascade"))]
-            pub group: Ref<Group>,
-            /// The provider.
-            pub provider: Ref<AnyProvider>,
-            /// What was last sent.
-            #[serde(default)]
-            #[schemars(extend("readOnly" = true))]
-            pub attributes: Map,
-        }
-
-        impl Resource for $name {
-            const MODEL: &'static str = $model;
-            const PATH: &'static str = $path;
-            const SCHEMA: &'static str = $schema;
-            const VERBOSE: &'static str = $verbose;
-            const PARAM: &'static str = "id";
-            const PK: &'static str = "id";
-            const SEARCH: &'static [&'static str] = &[stringify!($id)];
-            const ORDER: &'static str = stringify!($id);
-            const UNIQUE: &'static [&'static [&'static str]] =
-                &[&["provider", "group"], &["provider", stringify!($id)]];
-            const BACKING: Backing = Backing::Table(&{ const TABLE: TableDef = table($table); TABLE });
-            const OPERATIONS: Operations = OPERATIONS;
-        }
-    };
-}
-
-user_connection!(
+connection! {
     /// A user whom a SCIM target knows.
-    SCIMProviderUser, scim_id, "authentik_providers_scim.scimprovideruser", "providers/scim_users",
-    "SCIMProviderUser", "SCIM Provider User", "sync_scim_user"
-);
-group_connection!(
+    struct SCIMProviderUser { scim_id, user: User },
+    model = "authentik_providers_scim.scimprovideruser",
+    path = "providers/scim_users",
+    verbose = "SCIM Provider User",
+    table = "sync_scim_user"
+}
+connection! {
     /// A group that a SCIM target knows.
-    SCIMProviderGroup, scim_id, "authentik_providers_scim.scimprovidergroup", "providers/scim_groups",
-    "SCIMProviderGroup", "SCIM Provider Group", "sync_scim_group"
-);
-user_connection!(
+    struct SCIMProviderGroup { scim_id, group: Group },
+    model = "authentik_providers_scim.scimprovidergroup",
+    path = "providers/scim_groups",
+    verbose = "SCIM Provider Group",
+    table = "sync_scim_group"
+}
+connection! {
     /// A user whom Google Workspace knows.
-    GoogleWorkspaceProviderUser, google_id, "authentik_providers_google_workspace.googleworkspaceprovideruser",
-    "providers/google_workspace_users", "GoogleWorkspaceProviderUser", "Google Workspace Provider User",
-    "sync_google_user"
-);
-group_connection!(
+    struct GoogleWorkspaceProviderUser { google_id, user: User },
+    model = "authentik_providers_google_workspace.googleworkspaceprovideruser",
+    path = "providers/google_workspace_users",
+    verbose = "Google Workspace Provider User",
+    table = "sync_google_user"
+}
+connection! {
     /// A group that Google Workspace knows.
-    GoogleWorkspaceProviderGroup, google_id, "authentik_providers_google_workspace.googleworkspaceprovidergroup",
-    "providers/google_workspace_groups", "GoogleWorkspaceProviderGroup", "Google Workspace Provider Group",
-    "sync_google_group"
-);
-user_connection!(
+    struct GoogleWorkspaceProviderGroup { google_id, group: Group },
+    model = "authentik_providers_google_workspace.googleworkspaceprovidergroup",
+    path = "providers/google_workspace_groups",
+    verbose = "Google Workspace Provider Group",
+    table = "sync_google_group"
+}
+connection! {
     /// A user whom Microsoft Entra knows.
-    MicrosoftEntraProviderUser, microsoft_id, "authentik_providers_microsoft_entra.microsoftentraprovideruser",
-    "providers/microsoft_entra_users", "MicrosoftEntraProviderUser", "Microsoft Entra Provider User",
-    "sync_entra_user"
-);
-group_connection!(
+    struct MicrosoftEntraProviderUser { microsoft_id, user: User },
+    model = "authentik_providers_microsoft_entra.microsoftentraprovideruser",
+    path = "providers/microsoft_entra_users",
+    verbose = "Microsoft Entra Provider User",
+    table = "sync_entra_user"
+}
+connection! {
     /// A group that Microsoft Entra knows.
-    MicrosoftEntraProviderGroup, microsoft_id, "authentik_providers_microsoft_entra.microsoftentraprovidergroup",
-    "providers/microsoft_entra_groups", "MicrosoftEntraProviderGroup", "Microsoft Entra Provider Group",
-    "sync_entra_group"
-);
+    struct MicrosoftEntraProviderGroup { microsoft_id, group: Group },
+    model = "authentik_providers_microsoft_entra.microsoftentraprovidergroup",
+    path = "providers/microsoft_entra_groups",
+    verbose = "Microsoft Entra Provider Group",
+    table = "sync_entra_group"
+}
 
 /// Behaviour of all kinds of connections.
 pub struct ConnectionHooks {

@@ -2,6 +2,7 @@
 
 use crate::state::Model;
 use serde_json::Value;
+use std::collections::HashMap;
 use uuid::Uuid;
 use weir_core::Map;
 use weir_identity::{Reader, attributes};
@@ -32,7 +33,7 @@ impl Tables {
 }
 
 /// An object that a target knows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Connection {
     /// Key of the connection.
     pub id: String,
@@ -97,6 +98,83 @@ pub async fn find(
     let sql = format!("SELECT * FROM {table} WHERE provider = $1 AND {column} = $2");
     let row = reader.read_one(&sql, &[provider.into(), key(model, object)]).await?;
     row.map(|row| read(tables, model, &row)).transpose()
+}
+
+fn object(model: Model, row: &Row, column: &str) -> Result<String, StoreError> {
+    match model {
+        Model::User => row.int(column).map(|id| id.to_string()),
+        Model::Group => row.text(column),
+    }
+}
+
+/// The connections of these objects by key.
+///
+/// # Errors
+/// Those of the store.
+pub async fn find_many(
+    mut reader: impl Reader,
+    tables: &Tables,
+    provider: i64,
+    (model, objects): (Model, &[&str]),
+) -> Result<HashMap<String, Connection>, StoreError> {
+    let (table, column) = tables.of(model);
+    let mut found = HashMap::new();
+    for part in objects.chunks(CHUNK) {
+        let marks: Vec<String> = (2..part.len() + 2).map(|i| format!("${i}")).collect();
+        let mut vals: Vec<Val> = vec![provider.into()];
+        vals.extend(part.iter().map(|object| key(model, object)));
+        let marks = marks.join(", ");
+        let sql = format!("SELECT *, {column} AS object FROM {table} WHERE provider = $1 AND {column} IN ({marks})");
+        for row in reader.read(&sql, &vals).await? {
+            found.insert(object(model, &row, "object")?, read(tables, model, &row)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Key of the object that is connected with what a target calls so.
+///
+/// # Errors
+/// Those of the store.
+pub async fn owner(
+    mut reader: impl Reader,
+    tables: &Tables,
+    provider: i64,
+    (model, remote): (Model, &str),
+) -> Result<Option<String>, StoreError> {
+    let (table, column) = tables.of(model);
+    let sql = format!("SELECT {column} AS object FROM {table} WHERE provider = $1 AND {} = $2", tables.id);
+    let row = reader.read_one(&sql, &[provider.into(), remote.into()]).await?;
+    row.map(|row| object(model, &row, "object")).transpose()
+}
+
+/// A target calls a user by another name now: so do the lists of members that were sent.
+///
+/// # Errors
+/// Those of the store.
+pub async fn rename_member(
+    tx: &mut Tx,
+    tables: &Tables,
+    provider: i64,
+    (old, new): (&str, &str),
+) -> Result<(), StoreError> {
+    let lock = tx.dialect().for_update();
+    // A coarse look first; what is found is read.
+    let sql = format!(
+        "SELECT id, members FROM {} WHERE provider = $1 AND members LIKE $2 ESCAPE '!' ORDER BY id{lock}",
+        tables.groups
+    );
+    let told = Value::from(old).to_string();
+    let escaped = told.replace('!', "!!").replace('%', "!%").replace('_', "!_");
+    for row in tx.read(&sql, &[provider.into(), format!("%{escaped}%").into()]).await? {
+        let mut members: Vec<String> = serde_json::from_value(row.json("members")?).unwrap_or_default();
+        for member in members.iter_mut().filter(|member| *member == old) {
+            new.clone_into(member);
+        }
+        let sql = format!("UPDATE {} SET members = $2 WHERE id = $1", tables.groups);
+        tx.write(&sql, &[row.text("id")?.into(), Value::from(members).to_string().into()]).await?;
+    }
+    Ok(())
 }
 
 /// How keeping a connection went.
@@ -245,19 +323,23 @@ pub async fn page(
         None => String::new(),
     };
     let sql = format!("SELECT {column} AS object FROM {table} WHERE provider = $1 {beyond} ORDER BY {column} LIMIT $2");
-    let rows = reader.read(&sql, &vals).await?;
-    let text = |row: &Row| match model {
-        Model::User => row.int("object").map(|id| id.to_string()),
-        Model::Group => row.text("object"),
-    };
-    rows.iter().map(text).collect()
+    reader.read(&sql, &vals).await?.iter().map(|row| object(model, row, "object")).collect()
 }
 
-/// Groups that a user is a direct member of.
+/// Groups that some of these users are direct members of.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn groups_of(mut reader: impl Reader, user: &str) -> Result<Vec<String>, StoreError> {
-    let sql = "SELECT group_id FROM identity_membership WHERE user_id = $1 ORDER BY group_id";
-    reader.read(sql, &[key(Model::User, user)]).await?.iter().map(|row| row.text("group_id")).collect()
+pub async fn groups_of(mut reader: impl Reader, users: &[&str]) -> Result<Vec<String>, StoreError> {
+    let mut found = Vec::new();
+    for part in users.chunks(CHUNK) {
+        let marks: Vec<String> = (1..=part.len()).map(|i| format!("${i}")).collect();
+        let vals: Vec<Val> = part.iter().map(|user| key(Model::User, user)).collect();
+        let marks = marks.join(", ");
+        let sql = format!("SELECT DISTINCT group_id FROM identity_membership WHERE user_id IN ({marks})");
+        for row in reader.read(&sql, &vals).await? {
+            found.push(row.text("group_id")?);
+        }
+    }
+    Ok(found)
 }

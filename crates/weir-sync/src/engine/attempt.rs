@@ -1,26 +1,34 @@
-//! One object and one target: look at both, make the calls that are due. Nothing is written here; what is to be kept is
-//! handed back.
+//! One object and one target: what is due, and the calls that bring the target to it. What is to be kept is handed back.
 
-use super::Run;
+use super::{Run, look::Here};
 use crate::{
     connection::{self, Connection},
     mapping::Mapping,
     state::{Claimed, Model},
-    target::{Remote, Subject},
     wire::Failure,
 };
 use serde_json::json;
-use uuid::Uuid;
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 use weir_core::Map;
-use weir_identity::{Account, accounts, membership};
+
+/// How long the members of a group are told in one go; then it is settled how far that got.
+const SPAN: Duration = Duration::from_secs(60);
 
 /// What becomes of the connection.
 #[derive(Debug)]
 pub(super) enum Kept {
     /// It stays as it is.
     Same,
-    /// It is this one now; the flag tells that the target did not know the object before.
-    Is(Connection, bool),
+    /// It is this one now.
+    Is {
+        /// What is known now.
+        new: Connection,
+        /// What the target called the object before; none when it did not know the object.
+        before: Option<String>,
+    },
     /// There is none any more.
     None,
 }
@@ -30,60 +38,104 @@ pub(super) enum Kept {
 pub(super) enum Done {
     /// The target knows the object as it is.
     InSync,
+    /// The target knows the object; not all of its members are told.
+    Partly,
     /// Neither side knows the object.
     Forget,
 }
 
-/// An object here.
-struct Here<'o> {
-    subject: Subject<'o>,
-    user: Option<&'o Account>,
-    group: Option<&'o str>,
-    members: Vec<String>,
+/// What an attempt comes to.
+pub(super) type Outcome = (Kept, Result<Done, Failure>);
+
+/// What is to be done about an object.
+pub(super) enum Plan<'o> {
+    /// The target is not to know it, or it is gone here.
+    Remove(Option<&'o Connection>),
+    /// The target is to know it as this.
+    Write {
+        /// The object here.
+        here: &'o Here,
+        /// What the target knows.
+        known: Option<Connection>,
+        /// What it is to know.
+        data: Map,
+    },
+    /// It cannot even be said what the target is to know.
+    Fail(Failure),
+}
+
+/// Nothing came of it. In a dry run nothing was removed or made: what is known stays known.
+fn failed(failure: Failure) -> Outcome {
+    if failure == Failure::Dry { (Kept::Same, Err(failure)) } else { (Kept::None, Err(failure)) }
 }
 
 impl Run<'_> {
-    /// Brings the target to what is here.
-    pub(super) async fn attempt(&self, row: &Claimed) -> (Kept, Result<Done, Failure>) {
-        match self.look_and_act(row).await {
-            Ok((kept, result)) => (kept, result),
-            Err(failure) => (Kept::Same, Err(failure)),
+    /// What is to be done, before the first call.
+    pub(super) async fn plan<'o>(
+        &self,
+        row: &Claimed,
+        here: Option<&'o Here>,
+        known: Option<&'o Connection>,
+    ) -> Plan<'o> {
+        let Some(here) = here else { return Plan::Remove(known) };
+        // Somebody who came back with the same key before the target was told of the end.
+        let revived = || {
+            let remote_id = row.remote_id.clone()?;
+            Some(Connection { remote_id, ..Connection::default() })
+        };
+        let known = known.cloned().or_else(revived);
+        match self.data(here, known.as_ref()).await {
+            Ok(data) => Plan::Write { here, known, data },
+            Err(failure) => Plan::Fail(failure),
         }
     }
 
-    async fn look_and_act(&self, row: &Claimed) -> Result<(Kept, Result<Done, Failure>), Failure> {
-        let site = &self.engine.site;
-        let tables = self.assigned.kind.tables();
-        let which = (row.model, row.key.as_str());
-        let known = connection::find(&site.db, &tables, self.assigned.number, which).await?;
-        match row.model {
-            Model::User => {
-                let id = row.key.parse().unwrap_or_default();
-                let Some(user) = accounts::find(&site.db, id).await? else { return Ok(self.remove(row, known).await) };
-                if !self.wants_user(&user).await? {
-                    return Ok(self.remove(row, known).await);
-                }
-                let uid = user.uid(&site.installation.id);
-                let subject = Subject { model: Model::User, external_id: &uid, name: &user.username };
-                let here = Here { subject, user: Some(&user), group: None, members: Vec::new() };
-                Ok(self.write(&here, known).await)
-            }
-            Model::Group => {
-                let id = Uuid::parse_str(&row.key).unwrap_or_default();
-                let group = membership::group_by_id(&site.db, id).await?.filter(|_| self.wants_group(id));
-                let Some(group) = group else { return Ok(self.remove(row, known).await) };
-                let members = connection::members(&site.db, &tables, self.assigned.number, &row.key).await?;
-                let subject = Subject { model: Model::Group, external_id: &row.key, name: &group.name };
-                let here = Here { subject, user: None, group: Some(&row.key), members };
-                Ok(self.write(&here, known).await)
-            }
+    /// By what the target would tell an object apart that is about to be made there; none when that is known, or when
+    /// nothing is made.
+    pub(super) fn new_marks(&self, row: &Claimed, data: &Map) -> Option<Map> {
+        let marks = (!self.wire.dry_run).then(|| self.marks(row.model, data));
+        marks.filter(|marks| row.sought.as_ref() != Some(marks))
+    }
+
+    fn marks(&self, model: Model, data: &Map) -> Map {
+        let names = self.target.marks(model).iter();
+        names.filter_map(|name| Some(((*name).to_owned(), data.get(*name)?.clone()))).collect()
+    }
+
+    /// Carries out a plan.
+    pub(super) async fn carry_out(&self, row: &Claimed, plan: Plan<'_>) -> Outcome {
+        match plan {
+            Plan::Fail(failure) => (Kept::Same, Err(failure)),
+            Plan::Remove(known) => self.remove(row, known).await,
+            Plan::Write { here, known: None, data } => self.create(row, here, data).await,
+            Plan::Write { here, known: Some(known), data } => match self.update(here, &known, &data).await {
+                // Somebody removed it there: it is made anew.
+                Err(Failure::Missing) => self.make_anew(row, here).await,
+                Err(failure) => (Kept::Same, Err(failure)),
+                Ok(updated) => self.members(here, updated.as_ref().unwrap_or(&known), Some(&known)).await,
+            },
         }
     }
 
     /// The target is not to know the object, or nobody knows it here.
-    async fn remove(&self, row: &Claimed, known: Option<Connection>) -> (Kept, Result<Done, Failure>) {
-        let remote = known.map(|known| known.remote_id).or_else(|| row.remote_id.clone());
-        let Some(remote) = remote.filter(|remote| !remote.is_empty()) else { return (Kept::None, Ok(Done::Forget)) };
+    async fn remove(&self, row: &Claimed, known: Option<&Connection>) -> Outcome {
+        let remote = known.map(|known| known.remote_id.clone()).or_else(|| row.remote_id.clone());
+        let remote = match (remote, &row.sought) {
+            (Some(remote), _) if !remote.is_empty() => remote,
+            // It may have been made there without our hearing of it.
+            (_, Some(marks)) => match self.target.seek(&self.wire, row.model, marks).await {
+                Ok(Some(found)) => found,
+                Ok(None) => return (Kept::None, Ok(Done::Forget)),
+                Err(failure) => return (Kept::Same, Err(failure)),
+            },
+            _ => return (Kept::None, Ok(Done::Forget)),
+        };
+        match self.owner(row, &remote).await {
+            // Somebody else of the same name took it over meanwhile.
+            Ok(Some(_)) => return (Kept::None, Ok(Done::Forget)),
+            Ok(None) => {}
+            Err(failure) => return (Kept::Same, Err(failure)),
+        }
         match self.target.remove(&self.wire, row.model, &remote).await {
             Ok(()) | Err(Failure::Missing) => {
                 let fields = json!({"model": row.model.word(), "object": row.key, "remote_id": remote});
@@ -94,120 +146,166 @@ impl Run<'_> {
         }
     }
 
+    /// Another object here with which the target's is connected.
+    async fn owner(&self, row: &Claimed, remote: &str) -> Result<Option<String>, Failure> {
+        let (db, tables) = (&self.engine.site.db, self.assigned.kind.tables());
+        let owner = connection::owner(db, &tables, self.assigned.number, (row.model, remote)).await?;
+        Ok(owner.filter(|owner| *owner != row.key))
+    }
+
     /// What the target is to be told.
-    async fn data(&self, here: &Here<'_>, known: Option<&Connection>) -> Result<Map, Failure> {
-        let mappings = match here.subject.model {
-            Model::User => &self.terms.user_mappings,
-            Model::Group => &self.terms.group_mappings,
+    async fn data(&self, here: &Here, known: Option<&Connection>) -> Result<Map, Failure> {
+        let mappings = match here.model {
+            Model::User => &self.terms.common.property_mappings,
+            Model::Group => &self.terms.common.property_mappings_group,
         };
         let mapping = Mapping {
             engine: self.engine,
             provider: &self.assigned.object,
-            subject: here.subject,
-            user: here.user,
-            group: here.group,
+            subject: here.subject(),
+            user: here.user.as_ref(),
             connection: known,
         };
         let mut data = mapping.run(mappings).await?;
         data.retain(|_, value| !value.is_null());
-        self.target.prepare(&self.wire, here.subject, data).await
+        self.target.prepare(&self.wire, here.subject(), data).await
     }
 
     fn kept(&self, data: &Map) -> Map {
         let fleeting = self.target.fleeting();
-        data.iter()
-            .filter(|(name, _)| !fleeting.contains(&name.as_str()))
-            .map(|(n, v)| (n.clone(), v.clone()))
-            .collect()
+        let lasting = data.iter().filter(|(name, _)| !fleeting.contains(&name.as_str()));
+        lasting.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
-    async fn write(&self, here: &Here<'_>, known: Option<Connection>) -> (Kept, Result<Done, Failure>) {
-        let model = here.subject.model;
-        if let Some(known) = known {
-            let data = match self.data(here, Some(&known)).await {
-                Ok(data) => data,
-                Err(failure) => return (Kept::Same, Err(failure)),
-            };
-            match self.update(here, &known, &data).await {
-                // Somebody removed it there: it is made anew.
-                Err(Failure::Missing) => {}
-                Err(failure) => return (Kept::Same, Err(failure)),
-                Ok(updated) => return self.members(here, updated, false).await,
-            }
-        }
+    /// Members that are sent with the group itself.
+    async fn travellers<'h>(&self, here: &'h Here) -> Option<&'h [String]> {
+        let travel = here.model == Model::Group && self.target.members_travel(&self.wire).await;
+        travel.then_some(&here.members)
+    }
+
+    async fn make_anew(&self, row: &Claimed, here: &Here) -> Outcome {
         let data = match self.data(here, None).await {
             Ok(data) => data,
             Err(failure) => return (Kept::None, Err(failure)),
         };
-        let travel = model == Model::Group && self.target.members_travel(&self.wire).await;
-        let members: &[String] = if travel { &here.members } else { &[] };
-        match self.target.create(&self.wire, model, &data, members).await {
-            Ok(Remote { id, .. }) => {
-                self.wire.journal.info("Created at the target", self.facts(here, &id));
-                let members = members.to_vec();
-                let made = Connection { remote_id: id, attributes: self.kept(&data), members, ..Connection::default() };
-                self.members(here, made, true).await
-            }
-            // In a dry run nothing was removed or made: what is known stays known.
-            Err(Failure::Dry) => (Kept::Same, Err(Failure::Dry)),
+        let noted = match self.new_marks(row, &data) {
+            Some(marks) => self.note(&[(row, marks)]).await,
+            None => Ok(()),
+        };
+        match noted {
+            Ok(()) => self.create(row, here, data).await,
             Err(failure) => (Kept::None, Err(failure)),
         }
     }
 
-    fn facts(&self, here: &Here<'_>, remote: &str) -> serde_json::Value {
-        json!({"model": here.subject.model.word(), "name": here.subject.name, "remote_id": remote})
+    async fn create(&self, row: &Claimed, here: &Here, data: Map) -> Outcome {
+        // A creation whose end nobody heard of may have succeeded.
+        if row.sought.is_some() {
+            match self.adopt(row, here, &data).await {
+                Ok(Some(found)) => return self.members(here, &found, None).await,
+                Ok(None) => {}
+                Err(failure) => return (Kept::Same, Err(failure)),
+            }
+        }
+        let members = self.travellers(here).await.unwrap_or_default();
+        match self.target.create(&self.wire, here.model, &data, members).await {
+            Ok(remote_id) => {
+                self.wire.journal.info("Created at the target", facts(here, &remote_id));
+                let attributes = self.kept(&data);
+                let made = Connection { remote_id, attributes, members: members.to_vec(), ..Connection::default() };
+                self.members(here, &made, None).await
+            }
+            Err(Failure::Conflict(reason)) => match self.adopt(row, here, &data).await {
+                Ok(Some(found)) => self.members(here, &found, None).await,
+                Ok(None) => failed(Failure::Conflict(reason)),
+                Err(failure) => failed(failure),
+            },
+            Err(failure) => failed(failure),
+        }
     }
 
-    async fn update(&self, here: &Here<'_>, known: &Connection, data: &Map) -> Result<Connection, Failure> {
-        let model = here.subject.model;
-        let kept = self.kept(data);
-        let travel = model == Model::Group && self.target.members_travel(&self.wire).await;
-        let same_members = !travel || same(&known.members, &here.members);
-        if known.attributes == kept && same_members {
-            return Ok(known.clone());
+    /// Takes over what is at the target already, unless it is somebody else's.
+    async fn adopt(&self, row: &Claimed, here: &Here, data: &Map) -> Result<Option<Connection>, Failure> {
+        let marks = self.marks(here.model, data);
+        let Some(found) = self.target.seek(&self.wire, here.model, &marks).await? else { return Ok(None) };
+        if self.owner(row, &found).await?.is_some() {
+            // Perhaps not for long: the other one may be about to be renamed or removed.
+            return Err(Failure::Broken(format!("{found} is connected with another object.")));
         }
-        let members: &[String] = if travel { &here.members } else { &[] };
-        let remote_id = self.target.update(&self.wire, model, &known.remote_id, data, members).await?;
-        self.wire.journal.info("Updated at the target", self.facts(here, &remote_id));
-        let members = if travel { here.members.clone() } else { known.members.clone() };
-        Ok(Connection { remote_id, attributes: kept, members, ..known.clone() })
+        let members = self.travellers(here).await.unwrap_or_default();
+        // What is given at a creation only, such as passwords, does not befall who is there already.
+        let attributes = self.kept(data);
+        let remote_id = self.target.update(&self.wire, here.model, &found, &attributes, members).await?;
+        self.wire.journal.info("Found at the target", facts(here, &remote_id));
+        Ok(Some(Connection { remote_id, attributes, members: members.to_vec(), ..Connection::default() }))
     }
 
-    /// Brings the members of a group to what they are here.
-    async fn members(&self, here: &Here<'_>, mut connection: Connection, new: bool) -> (Kept, Result<Done, Failure>) {
-        if here.subject.model == Model::User || self.target.members_travel(&self.wire).await {
-            return (Kept::Is(connection, new), Ok(Done::InSync));
+    /// Sends what differs from what was last sent; none when nothing does.
+    async fn update(&self, here: &Here, known: &Connection, data: &Map) -> Result<Option<Connection>, Failure> {
+        let attributes = self.kept(data);
+        let travellers = self.travellers(here).await;
+        if known.attributes == attributes && travellers.is_none_or(|members| same(&known.members, members)) {
+            return Ok(None);
         }
-        let add: Vec<String> = missing(&here.members, &connection.members);
-        let gone: Vec<String> = missing(&connection.members, &here.members);
+        let sent = travellers.unwrap_or_default();
+        let remote_id = self.target.update(&self.wire, here.model, &known.remote_id, data, sent).await?;
+        self.wire.journal.info("Updated at the target", facts(here, &remote_id));
+        let members = travellers.map_or_else(|| known.members.clone(), <[String]>::to_vec);
+        Ok(Some(Connection { remote_id, attributes, members, ..known.clone() }))
+    }
+
+    /// Brings the members of a group to what they are here. `before` is what was known before the attempt.
+    async fn members(&self, here: &Here, now: &Connection, before: Option<&Connection>) -> Outcome {
+        let keep = |new: &Connection| match before {
+            Some(before) if before == new => Kept::Same,
+            _ => Kept::Is { new: new.clone(), before: before.map(|before| before.remote_id.clone()) },
+        };
+        if here.model == Model::User || self.travellers(here).await.is_some() {
+            return (keep(now), Ok(Done::InSync));
+        }
+        let mut new = now.clone();
+        let gone: Vec<String> = missing(&here.members, &new.members);
         let (db, tables) = (&self.engine.site.db, self.assigned.kind.tables());
         // Users whom the target does not know any more left its groups with that.
-        let remove = match connection::still_known(db, &tables, self.assigned.number, &gone).await {
-            Ok(remove) => remove,
-            Err(error) => return (Kept::Is(connection, new), Err(error.into())),
+        let gone = match connection::still_known(db, &tables, self.assigned.number, &gone).await {
+            Ok(gone) => gone,
+            Err(error) => return (keep(now), Err(error.into())),
         };
-        if add.is_empty() && remove.is_empty() {
-            connection.members.clone_from(&here.members);
-            return (Kept::Is(connection, new), Ok(Done::InSync));
-        }
-        match self.target.members(&self.wire, &connection.remote_id, &add, &remove).await {
-            Ok(()) => {
-                let fields = json!({"name": here.subject.name, "added": add.len(), "removed": remove.len()});
-                self.wire.journal.info("Members told to the target", fields);
-                connection.members.clone_from(&here.members);
-                (Kept::Is(connection, new), Ok(Done::InSync))
+        // Who loses something comes first.
+        let come = missing(&new.members, &here.members);
+        let moves: Vec<(bool, String)> =
+            gone.into_iter().map(|id| (false, id)).chain(come.into_iter().map(|id| (true, id))).collect();
+        let begun = Instant::now();
+        for part in moves.chunks(self.target.members_at_once().max(1)) {
+            if begun.elapsed() >= SPAN {
+                return (keep(&new), Ok(Done::Partly));
             }
-            Err(failure) => (Kept::Is(connection, new), Err(failure)),
+            let of = |comes: bool| part.iter().filter(|(c, _)| *c == comes).map(|(_, id)| id.clone()).collect();
+            let (add, remove): (Vec<String>, Vec<String>) = (of(true), of(false));
+            if let Err(failure) = self.target.members(&self.wire, &new.remote_id, &add, &remove).await {
+                return (keep(&new), Err(failure));
+            }
+            let left: HashSet<&String> = remove.iter().collect();
+            new.members.retain(|member| !left.contains(member));
+            new.members.extend(add.iter().cloned());
+            let fields = json!({"name": here.name, "added": add.len(), "removed": remove.len()});
+            self.wire.journal.info("Members told to the target", fields);
         }
+        new.members.clone_from(&here.members);
+        (keep(&new), Ok(Done::InSync))
     }
 }
 
-/// Entries of a list that are not in another.
-fn missing(of: &[String], from: &[String]) -> Vec<String> {
-    let known: std::collections::HashSet<&String> = from.iter().collect();
+fn facts(here: &Here, remote: &str) -> serde_json::Value {
+    json!({"model": here.model.word(), "name": here.name, "remote_id": remote})
+}
+
+/// Entries of a list that another lacks: `missing(from, of)` are those of `of` that are not in `from`.
+fn missing(from: &[String], of: &[String]) -> Vec<String> {
+    let known: HashSet<&String> = from.iter().collect();
     of.iter().filter(|entry| !known.contains(entry)).cloned().collect()
 }
 
 fn same(a: &[String], b: &[String]) -> bool {
-    a.len() == b.len() && missing(a, b).is_empty()
+    a.len() == b.len() && missing(b, a).is_empty()
 }

@@ -2,26 +2,42 @@
 
 use super::{
     Engine, Run, WIDTH,
-    attempt::{Done, Kept},
+    attempt::{Kept, Plan},
+    settle::Ended,
 };
 use crate::{
-    connection::{self, Saved},
     journal::Journal,
     provider,
-    state::{self, Change, Claimed, Model, State, Verdict},
+    state::{self, Claimed, Model, State, Verdict, Which},
     wire::Failure,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::future::join_all;
+use futures_util::{
+    FutureExt as _,
+    future::BoxFuture,
+    stream::{self, StreamExt as _},
+};
 use serde_json::json;
-use std::time::{Duration, Instant};
-use weir_core::ApiError;
+use std::{
+    pin::pin,
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
+use weir_core::{ApiError, Map};
 use weir_events::{Event, action};
 use weir_resource::{Actor, Unit, store};
 use weir_store::{Durability, StoreError, jobs::LogLevel};
 
 /// An object at which the target fails this often is given up.
 const MOST_ATTEMPTS: i64 = 8;
+
+/// Objects that are looked at together as long as the target answers quickly.
+const BATCH: usize = 4 * WIDTH;
+/// A round that took less was quick.
+const QUICK: Duration = Duration::from_millis(500);
+/// How often claims are renewed while calls are on their way.
+const HOLD: Duration = Duration::from_secs(45);
 
 /// How a delivery ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +86,7 @@ impl Engine {
             Ok(run) => run,
             Err(failure) => return Ok(End::At(self.blocked(number, &failure, journal).await?)),
         };
-        match run.drain(budget).await? {
+        match run.drain(budget, None).await? {
             Some(until) => Ok(End::At(until)),
             None => {
                 let due = state::next_due(&site.db, number).await.map_err(store)?;
@@ -119,15 +135,27 @@ impl Engine {
 }
 
 impl Run<'_> {
-    /// Delivers what is due until nothing is, the time is over, or the target is in trouble; then the end of that.
-    pub(super) async fn drain(&self, budget: Duration) -> Result<Option<DateTime<Utc>>, ApiError> {
+    /// Delivers what is due until nothing is, the time is over, or the target is in trouble; then the end of that. With a
+    /// model only objects of this one.
+    pub(super) async fn drain(
+        &self,
+        budget: Duration,
+        model: Option<Model>,
+    ) -> Result<Option<DateTime<Utc>>, ApiError> {
         let started = Instant::now();
         let (site, number) = (&self.engine.site, self.assigned.number);
+        let which = model.map_or(Which::Due, Which::Of);
         let mut failures = state::target(&site.db, number).await.map_err(store)?.failures;
+        let mut many = WIDTH;
         loop {
+            // Whoever goes on does it by the new settings.
+            if !self.is_current() {
+                return Ok(Some(site.clock.now()));
+            }
             // A target that was in trouble is tried with one object.
-            let width = if failures > 0 { 1 } else { WIDTH };
-            match self.round(width).await? {
+            let limit = if failures > 0 { 1 } else { many };
+            let begun = Instant::now();
+            match self.round(which, limit).await? {
                 Round::Empty => return Ok(None),
                 Round::Good if failures > 0 => {
                     let mut tx = site.db.tx();
@@ -140,28 +168,25 @@ impl Run<'_> {
                     return Ok(Some(self.engine.blocked(number, &failure, self.wire.journal).await?));
                 }
             }
+            many = if begun.elapsed() < QUICK { BATCH } else { WIDTH };
             if started.elapsed() >= budget {
                 return Ok(Some(site.clock.now()));
             }
         }
     }
 
-    async fn round(&self, width: usize) -> Result<Round, ApiError> {
+    async fn round(&self, which: Which<'_>, limit: usize) -> Result<Round, ApiError> {
         let site = &self.engine.site;
         let mut tx = site.db.tx();
         tx.set_durability(Durability::Relaxed);
-        let limit = i64::try_from(width).unwrap_or(1);
+        let limit = i64::try_from(limit).unwrap_or(1);
         let when = (&*site.random, site.clock.now());
-        let claimed = state::claim(&mut tx, when, self.assigned.number, None, limit).await.map_err(store)?;
+        let claimed = state::claim(&mut tx, when, self.assigned.number, which, limit).await.map_err(store)?;
         tx.commit().await.map_err(store)?;
         if claimed.is_empty() {
             return Ok(Round::Empty);
         }
-        let results = join_all(claimed.iter().map(|row| self.one(row))).await;
-        let mut failures = Vec::new();
-        for result in results {
-            failures.extend(result.map_err(store)?);
-        }
+        let failures = self.tell(&claimed).await.map_err(store)?;
         let broken = failures.iter().filter(|failure| matches!(failure, Failure::Broken(_))).count();
         let whole = |failure: &Failure| {
             !matches!(
@@ -184,20 +209,96 @@ impl Run<'_> {
         }
     }
 
-    /// Tells the target of one claimed object and settles it. Gives what failed.
-    pub(super) async fn one(&self, row: &Claimed) -> Result<Option<Failure>, StoreError> {
-        let (kept, result) = self.attempt(row).await;
-        let now = self.engine.site.clock.now();
-        let verdict = match &result {
-            Ok(Done::InSync) => Verdict::Is(State::InSync, String::new()),
-            Ok(Done::Forget) => Verdict::Forget,
-            Err(failure) => self.judge(row, failure, now),
+    /// Tells the target of claimed objects of one model and settles them. Gives what failed.
+    pub(super) async fn tell(&self, rows: &[Claimed]) -> Result<Vec<Failure>, StoreError> {
+        let Some(claim) = rows.first().map(|row| row.claim.as_str()) else { return Ok(Vec::new()) };
+        let sight = match self.look(rows).await {
+            Ok(sight) => sight,
+            Err(failure) => {
+                let ended = rows.iter().map(|row| Ended { row, kept: Kept::Same, result: Err(failure.clone()) });
+                return self.settle(ended.collect()).await;
+            }
         };
-        self.settle(row, kept, verdict, now).await?;
-        Ok(result.err())
+        // Boxed one by one: the compiler cannot tell that closures around them are good for every lifetime.
+        let mut planning: Vec<BoxFuture<'_, Plan<'_>>> = Vec::with_capacity(rows.len());
+        for row in rows {
+            planning.push(self.plan(row, sight.here.get(&row.key), sight.known.get(&row.key)).boxed());
+        }
+        let plans: Vec<Plan<'_>> = stream::iter(planning).buffered(WIDTH).collect().await;
+        let plans: Vec<(&Claimed, Plan<'_>)> = rows.iter().zip(plans).collect();
+        let new = |(row, plan): &(&'_ Claimed, Plan<'_>)| match plan {
+            Plan::Write { known: None, data, .. } => self.new_marks(row, data),
+            _ => None,
+        };
+        let made: Vec<(&Claimed, Map)> = plans.iter().filter_map(|it| Some((it.0, new(it)?))).collect();
+        if let Err(failure) = self.note(&made).await {
+            let ended = rows.iter().map(|row| Ended { row, kept: Kept::Same, result: Err(failure.clone()) });
+            return self.settle(ended.collect()).await;
+        }
+        // What goes makes room for what comes: names are given anew.
+        let (gone, rest): (Vec<_>, Vec<_>) = plans.into_iter().partition(|(_, plan)| matches!(plan, Plan::Remove(_)));
+        let (mut failures, mut trouble) = (Vec::new(), None);
+        let away = OnceLock::new();
+        for part in [gone, rest] {
+            let mut calls: Vec<BoxFuture<'_, Ended<'_>>> = Vec::with_capacity(part.len());
+            for (row, plan) in part {
+                calls.push(self.finish(row, plan, &away).boxed());
+            }
+            let mut ended = pin!(stream::iter(calls).buffer_unordered(WIDTH).ready_chunks(BATCH));
+            loop {
+                let part = tokio::select! {
+                    part = ended.next() => part,
+                    () = sleep(HOLD) => {
+                        self.hold(claim).await?;
+                        continue;
+                    }
+                };
+                let Some(part) = part else { break };
+                match self.settle(part).await {
+                    Ok(failed) => failures.extend(failed),
+                    // The others are on their way: they are settled first.
+                    Err(error) => trouble = Some(error),
+                }
+            }
+        }
+        trouble.map_or(Ok(failures), Err)
     }
 
-    fn judge(&self, row: &Claimed, failure: &Failure, now: DateTime<Utc>) -> Verdict {
+    /// Makes the calls of one object, unless the target turned out to be away meanwhile.
+    async fn finish<'r>(&self, row: &'r Claimed, plan: Plan<'_>, away: &OnceLock<Failure>) -> Ended<'r> {
+        if let Some(failure) = away.get() {
+            return Ended { row, kept: Kept::Same, result: Err(failure.clone()) };
+        }
+        let (kept, result) = self.carry_out(row, plan).await;
+        if let Err(failure @ Failure::Away { .. }) = &result {
+            away.set(failure.clone()).ok();
+        }
+        Ended { row, kept, result }
+    }
+
+    async fn hold(&self, claim: &str) -> Result<(), StoreError> {
+        let mut tx = self.engine.site.db.tx();
+        tx.set_durability(Durability::Relaxed);
+        state::hold(&mut tx, self.engine.site.clock.now(), claim).await?;
+        tx.commit().await
+    }
+
+    /// Notes what is about to be made, so that it is found when nobody hears of the end.
+    pub(super) async fn note(&self, made: &[(&Claimed, Map)]) -> Result<(), Failure> {
+        if made.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.engine.site.db.tx();
+        tx.set_durability(Durability::Relaxed);
+        for (row, marks) in made {
+            if !state::seek(&mut tx, row, marks).await? {
+                return Err(Failure::Own("Somebody else tells the target of this object.".to_owned()));
+            }
+        }
+        Ok(tx.commit().await?)
+    }
+
+    pub(super) fn judge(&self, row: &Claimed, failure: &Failure, now: DateTime<Utc>) -> Verdict {
         let reason = failure.reason();
         let fields = json!({"model": row.model.word(), "object": row.key, "reason": reason});
         let journal = self.wire.journal;
@@ -220,48 +321,6 @@ impl Run<'_> {
                 Verdict::Is(State::Failed, reason)
             }
         }
-    }
-
-    async fn settle(
-        &self,
-        row: &Claimed,
-        kept: Kept,
-        mut verdict: Verdict,
-        now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        let (site, number) = (&self.engine.site, self.assigned.number);
-        let tables = self.assigned.kind.tables();
-        let which = (row.model, row.key.as_str());
-        let mut tx = site.db.tx();
-        tx.begin_write().await?;
-        let (mut model, mut changes) = (Model::Group, Vec::new());
-        match kept {
-            Kept::Same => {}
-            Kept::None => connection::forget(&mut tx, &tables, number, which).await?,
-            Kept::Is(new, is_new) => {
-                let id = site.random.uuid();
-                match connection::save(&mut tx, id, (&tables, number), which, &new).await? {
-                    Saved::Taken => {
-                        let reason = format!("{} is connected with another object already.", new.remote_id);
-                        verdict = Verdict::Is(State::Failed, reason);
-                    }
-                    // The deletion did not know what the target calls it; whoever is told next has to.
-                    Saved::Gone => {
-                        model = row.model;
-                        changes.push(Change { key: row.key.clone(), gone: Some(new.remote_id) });
-                    }
-                    // Groups could not name somebody whom the target did not know.
-                    Saved::Kept if is_new && row.model == Model::User => {
-                        changes.extend(connection::groups_of(&mut tx, &row.key).await?.into_iter().map(Change::of));
-                    }
-                    Saved::Kept => {}
-                }
-            }
-        }
-        // Objects, then rows of the outbox, users before groups: in this order everybody takes them.
-        state::settle(&mut tx, now, row, &verdict).await?;
-        state::enqueue(&mut tx, (&*site.random, now), number, model, &changes).await?;
-        tx.commit().await
     }
 }
 

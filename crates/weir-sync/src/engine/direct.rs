@@ -4,7 +4,7 @@ use super::Engine;
 use crate::{
     journal::Journal,
     provider::{self, Assigned},
-    state::{self, Change, Model},
+    state::{self, Change, Model, Which},
 };
 use futures_util::future::join_all;
 use serde::Serialize;
@@ -107,14 +107,19 @@ impl Engine {
         loop {
             let mut tx = site.db.tx();
             let when = (&*site.random, site.clock.now());
-            let claimed = state::claim(&mut tx, when, target.number, Some((model, key)), 1).await.map_err(store)?;
+            let claimed = state::claim(&mut tx, when, target.number, Which::One(model, key), 1).await.map_err(store)?;
             tx.commit().await.map_err(store)?;
-            if let Some(row) = claimed.first() {
-                let failed = run.one(row).await.map_err(store)?;
-                if let Some(failure) = failed {
+            if !claimed.is_empty() {
+                for failure in run.tell(&claimed).await.map_err(store)? {
                     journal.add(LogLevel::Error, failure.reason(), json!({"model": model.word(), "object": key}));
                 }
-                return Ok(true);
+                // A change that came during the call, or the rest of it: whoever looked meanwhile found it taken.
+                let mut tx = site.db.tx();
+                if state::next_due(&mut tx, target.number).await.map_err(store)?.is_some() {
+                    let when = (&*site.random, site.clock.now());
+                    crate::tasks::wake(&mut tx, when, target).await.map_err(store)?;
+                }
+                return tx.commit().await.map_err(store).map(|()| true);
             }
             // Told by somebody else meanwhile.
             let sql = "SELECT state FROM sync_state WHERE provider = $1 AND model = $2 AND object_key = $3";

@@ -1,15 +1,16 @@
 //! Discovery: objects that are at the target already are connected with those here, so that they are not made twice.
 
-use super::Run;
+use super::{Run, full::LEASE};
 use crate::{
     connection::{self, Connection, Saved},
-    state::Model,
+    state::{self, Model},
     target::Remote,
     wire::Failure,
 };
 use serde_json::json;
 use std::{collections::HashMap, time::Instant};
-use weir_store::Val;
+use uuid::Uuid;
+use weir_store::{Durability, Val};
 
 /// Values of one statement.
 const CHUNK: usize = 400;
@@ -17,7 +18,8 @@ const CHUNK: usize = 400;
 const MOST_PAGES: usize = 100_000;
 
 impl Run<'_> {
-    pub(super) async fn discover(&self, model: Model, until: Instant) -> Result<(), Failure> {
+    pub(super) async fn discover(&self, model: Model, holder: Uuid, until: Instant) -> Result<(), Failure> {
+        let (site, number) = (&self.engine.site, self.assigned.number);
         let mut from: Option<String> = None;
         let mut linked = 0;
         for _ in 0..MOST_PAGES {
@@ -28,6 +30,10 @@ impl Run<'_> {
             };
             let is_empty = found.is_empty();
             linked += self.link(model, found).await?;
+            let mut tx = site.db.tx();
+            tx.set_durability(Durability::Relaxed);
+            state::renew_full(&mut tx, number, holder, site.clock.now() + LEASE).await?;
+            tx.commit().await?;
             if next.is_none() || next == from || is_empty || Instant::now() >= until {
                 break;
             }
@@ -49,22 +55,32 @@ impl Run<'_> {
         let all: Vec<String> = named.iter().flat_map(|(_, names)| names.clone()).collect();
         let here = self.here(model, &all).await?;
         let (site, number, tables) = (&self.engine.site, self.assigned.number, self.assigned.kind.tables());
+        let mut pairs: Vec<(&str, Remote)> = named
+            .into_iter()
+            .filter_map(|(remote, names)| Some((names.iter().find_map(|name| here.get(name))?.as_str(), remote)))
+            .collect();
+        pairs.sort_by_key(|(key, _)| *key);
+        let keys: Vec<&str> = pairs.iter().map(|(key, _)| *key).collect();
+        let known = connection::find_many(&site.db, &tables, number, (model, &keys)).await?;
+        pairs.retain(|(key, _)| !known.contains_key(*key));
         let mut linked = 0;
-        for (remote, names) in named {
-            let Some(key) = names.iter().find_map(|name| here.get(name)) else { continue };
-            let which = (model, key.as_str());
-            let mut tx = site.db.tx();
-            tx.begin_write().await?;
+        if pairs.is_empty() {
+            return Ok(linked);
+        }
+        let mut tx = site.db.tx();
+        tx.begin_write().await?;
+        for (key, remote) in pairs {
+            let which = (model, key);
+            // Told of meanwhile, or there twice.
             if connection::find(&mut tx, &tables, number, which).await?.is_some() {
-                tx.rollback().await?;
                 continue;
             }
             let new = Connection { remote_id: remote.id, attributes: remote.attributes, ..Connection::default() };
             if connection::save(&mut tx, site.random.uuid(), (&tables, number), which, &new).await? == Saved::Kept {
                 linked += 1;
             }
-            tx.commit().await?;
         }
+        tx.commit().await?;
         Ok(linked)
     }
 

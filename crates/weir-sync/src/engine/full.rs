@@ -20,6 +20,9 @@ use weir_core::ApiError;
 use weir_resource::store;
 use weir_store::{Durability, jobs::LogLevel};
 
+/// How long a full sync that says nothing counts as on its way.
+pub(super) const LEASE: TimeDelta = TimeDelta::hours(1);
+
 /// How a full sync ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FullEnd {
@@ -89,7 +92,7 @@ impl Engine {
         };
         let now = site.clock.now();
         let mut tx = site.db.tx();
-        let lease = (now, now + TimeDelta::hours(1));
+        let lease = (now, now + LEASE);
         let mine = state::begin_full(&mut tx, number, holder, lease).await.map_err(store)?;
         if mine {
             state::retry_gone(&mut tx, now, number).await.map_err(store)?;
@@ -129,12 +132,12 @@ impl Engine {
 
 impl Run<'_> {
     async fn everything(&self, holder: Uuid, progress: &(dyn Fn(f64) + Send + Sync)) -> Result<(), Halt> {
-        let pages = self.count().await?.div_ceil(self.terms.page_size).max(1);
-        let limit = self.terms.page_timeout.mul_f64(pages as f64 * 1.5);
+        let pages = self.count().await?.div_ceil(self.terms.common.page_size()).max(1);
+        let limit = self.terms.common.page_timeout().mul_f64(pages as f64 * 1.5);
         let mut pace = Pace { started: Instant::now(), limit, pages, done: 0, holder, progress };
-        if self.terms.discovery {
+        if self.terms.common.discovery_enabled {
             for model in [Model::User, Model::Group] {
-                if let Err(failure) = self.discover(model, pace.started + pace.limit).await {
+                if let Err(failure) = self.discover(model, holder, pace.started + pace.limit).await {
                     self.engine.blocked(self.assigned.number, &failure, self.wire.journal).await?;
                     return Err(Halt::Target);
                 }
@@ -144,6 +147,8 @@ impl Run<'_> {
             let seen = self.pages(model, &mut pace).await?;
             self.cleanup(model, &seen, &mut pace).await?;
         }
+        // Groups out of scope that new users are members of.
+        self.drain(self.terms.common.page_timeout(), None).await?;
         Ok(())
     }
 
@@ -165,7 +170,7 @@ impl Run<'_> {
         let (db, tables) = (&self.engine.site.db, self.assigned.kind.tables());
         let mut after: Option<String> = None;
         loop {
-            let window = (after.as_deref(), self.terms.page_size);
+            let window = (after.as_deref(), self.terms.common.page_size());
             let known = connection::page(db, &tables, self.assigned.number, model, window).await?;
             let Some(last) = known.last().cloned() else { return Ok(()) };
             let left: Vec<String> = known.into_iter().filter(|key| !seen.contains(key)).collect();
@@ -180,19 +185,23 @@ impl Run<'_> {
         if pace.started.elapsed() >= pace.limit {
             return Err(Halt::Time);
         }
+        if !self.is_current() {
+            return Err(Halt::Target);
+        }
         let (site, number) = (&self.engine.site, self.assigned.number);
         let now = site.clock.now();
         let changes: Vec<Change> = keys.iter().map(Change::of).collect();
         let mut tx = site.db.tx();
         tx.set_durability(Durability::Relaxed);
         state::enqueue(&mut tx, (&*site.random, now), number, model, &changes).await?;
-        let mine = state::renew_full(&mut tx, number, pace.holder, now + TimeDelta::hours(1)).await?;
+        let lease = LEASE.max(TimeDelta::from_std(self.terms.common.page_timeout()).unwrap_or(LEASE) * 2);
+        let mine = state::renew_full(&mut tx, number, pace.holder, now + lease).await?;
         tx.commit().await?;
         if !mine {
             return Err(Halt::Own(ApiError::Internal(anyhow::anyhow!("Another synchronization took over."))));
         }
         let begun = Instant::now();
-        let trouble = self.drain(self.terms.page_timeout).await?;
+        let trouble = self.drain(self.terms.common.page_timeout(), Some(model)).await?;
         pace.done += 1;
         (pace.progress)((pace.done as f64 / pace.pages as f64).min(0.99));
         let fields = json!({"model": model.word(), "objects": keys.len(), "seconds": begun.elapsed().as_secs_f64()});
@@ -201,7 +210,7 @@ impl Run<'_> {
                 self.wire.journal.info("Page delivered", fields);
                 Ok(())
             }
-            Some(_) if begun.elapsed() >= self.terms.page_timeout => {
+            Some(_) if begun.elapsed() >= self.terms.common.page_timeout() => {
                 self.wire.journal.warn("The time for a page is over; the rest stays pending.", fields);
                 Ok(())
             }

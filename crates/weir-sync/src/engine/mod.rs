@@ -6,7 +6,9 @@ mod deliver;
 mod direct;
 mod discovery;
 mod full;
+mod look;
 mod scope;
+mod settle;
 
 pub use deliver::End;
 pub use direct::TargetState;
@@ -14,7 +16,7 @@ pub use full::FullEnd;
 
 use crate::{
     journal::Journal,
-    provider::{Assigned, Kinds},
+    provider::{self, Assigned, Kinds},
     target::{Target, Terms},
     wire::{Failure, Wire},
 };
@@ -75,11 +77,20 @@ impl Engine {
         let wire = Wire {
             outbound: &self.outbound,
             verify: terms.verify,
-            dry_run: terms.dry_run && !override_dry_run,
+            dry_run: terms.common.dry_run && !override_dry_run,
             journal,
             patience: PATIENCE,
         };
         let target = assigned.kind.open(self, assigned.number, &stored, &wire).await?;
         Ok(Run { engine: self, assigned, terms, target, wire })
+    }
+}
+
+impl Run<'_> {
+    /// Whether the provider is as it was when its target was opened, for the same application.
+    pub(crate) fn is_current(&self) -> bool {
+        let (engine, opened) = (self.engine, self.assigned);
+        let now = provider::assigned(&engine.site.snapshot(), &engine.kinds, opened.number);
+        now.is_some_and(|now| now.application == opened.application && now.object.changed == opened.object.changed)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     state::Model,
-    target::{DeleteAction, Remote, Subject, Target, encode},
+    target::{DeleteAction, Remote, Subject, Target, encode, folder, text},
     tokens,
     wire::{Answer, Ask, Failure, Wire},
 };
@@ -26,17 +26,6 @@ pub struct Entra {
     pub group_action: DeleteAction,
     /// Verified domains of the tenant, lower case.
     pub domains: Vec<String>,
-}
-
-fn folder(model: Model) -> &'static str {
-    match model {
-        Model::User => "users",
-        Model::Group => "groups",
-    }
-}
-
-fn text<'a>(data: &'a Map, name: &str) -> &'a str {
-    data.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// A text in a filter of OData.
@@ -79,22 +68,6 @@ impl Entra {
         let name = |domain: &Value| id_of(domain).unwrap_or_default().to_lowercase();
         Ok(list(&answer).iter().filter(verified).map(name).collect())
     }
-
-    /// A user by address or principal name.
-    async fn find_user(&self, wire: &Wire<'_>, data: &Map) -> Result<Option<String>, Failure> {
-        let wanted = [("mail", text(data, "mail")), ("userPrincipalName", text(data, "userPrincipalName"))];
-        let parts: Vec<String> = wanted
-            .iter()
-            .filter(|(_, value)| !value.is_empty())
-            .map(|(name, value)| format!("{name} eq {}", literal(value)))
-            .collect();
-        if parts.is_empty() {
-            return Ok(None);
-        }
-        let url = self.url(&format!("users?$filter={}", encode(&parts.join(" or "))));
-        let answer = self.ask(wire, Method::GET, url, None).await?;
-        Ok(list(&answer).first().and_then(id_of))
-    }
 }
 
 #[async_trait]
@@ -118,29 +91,35 @@ impl Target for Entra {
         }
     }
 
-    async fn create(&self, wire: &Wire<'_>, model: Model, data: &Map, members: &[String]) -> Result<Remote, Failure> {
+    async fn create(&self, wire: &Wire<'_>, model: Model, data: &Map, _members: &[String]) -> Result<String, Failure> {
         let body = Value::Object(data.clone());
         match self.ask(wire, Method::POST, self.url(folder(model)), Some(&body)).await {
-            Ok(answer) => {
-                let id = id_of(&answer.body);
-                let id =
-                    id.ok_or_else(|| Failure::Bad("The tenant does not say what it calls the new object.".to_owned()))?;
-                Ok(Remote { id, attributes: data.clone() })
-            }
+            Ok(answer) => id_of(&answer.body)
+                .ok_or_else(|| Failure::Conflict("The tenant does not say what it calls the new object.".to_owned())),
             // A user who is there already is refused as a conflict or, by Graph's habit, as a bad request that says so.
-            Err(Failure::Conflict(reason) | Failure::Bad(reason)) if model == Model::User => {
-                match self.find_user(wire, data).await? {
-                    Some(id) => {
-                        let mut known = data.clone();
-                        known.shift_remove("passwordProfile");
-                        self.update(wire, model, &id, &known, members).await?;
-                        Ok(Remote { id, attributes: known })
-                    }
-                    None => Err(Failure::Bad(reason)),
-                }
-            }
+            Err(Failure::Bad(reason)) if model == Model::User => Err(Failure::Conflict(reason)),
             Err(failure) => Err(failure),
         }
+    }
+
+    fn marks(&self, model: Model) -> &'static [&'static str] {
+        if model == Model::User { &["mail", "userPrincipalName"] } else { &["displayName", "mailNickname"] }
+    }
+
+    /// Users by address or principal name; groups by both of their names, of which neither is unique.
+    async fn seek(&self, wire: &Wire<'_>, model: Model, marks: &Map) -> Result<Option<String>, Failure> {
+        let named = self.marks(model).iter().map(|name| (*name, text(marks, name)));
+        let parts: Vec<String> = named
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| format!("{name} eq {}", literal(value)))
+            .collect();
+        if parts.is_empty() {
+            return Ok(None);
+        }
+        let joined = parts.join(if model == Model::User { " or " } else { " and " });
+        let url = self.url(&format!("{}?$filter={}", folder(model), encode(&joined)));
+        let answer = self.ask(wire, Method::GET, url, None).await?;
+        Ok(list(&answer).first().and_then(id_of))
     }
 
     async fn update(
@@ -171,6 +150,10 @@ impl Target for Entra {
 
     async fn members_travel(&self, _wire: &Wire<'_>) -> bool {
         false
+    }
+
+    fn members_at_once(&self) -> usize {
+        10
     }
 
     async fn members(&self, wire: &Wire<'_>, group: &str, add: &[String], remove: &[String]) -> Result<(), Failure> {

@@ -5,8 +5,7 @@ mod target;
 use crate::{
     connection::Tables,
     engine::Engine,
-    scim::{page_size, page_timeout, read, size, span},
-    target::{DeleteAction, Kind, Target, Terms},
+    target::{Common, DeleteAction, Kind, Target, Terms, read},
     tokens::Tokens,
     wire::{Failure, Wire},
 };
@@ -16,9 +15,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use target::Google;
-use weir_core::{DurationText, Family, Map, Ref, Resource};
+use weir_core::{Family, Map, Ref, Resource};
 use weir_identity::Group;
-use weir_resource::{AnyPropertyMapping, Stored};
+use weir_resource::Stored;
 
 /// Life of a statement by which a token is asked for, in seconds.
 const STATEMENT: i64 = 600;
@@ -32,22 +31,15 @@ fn scopes() -> String {
         .to_owned()
 }
 
-fn yes() -> bool {
-    true
-}
-
 /// Keeps the users and groups of a Google Workspace as they are here.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct GoogleWorkspaceProvider {
     /// Name for people.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// Mappings that make the workspace's users.
-    #[serde(default)]
-    pub property_mappings: Vec<Ref<AnyPropertyMapping>>,
-    /// Mappings that make the workspace's groups.
-    #[serde(default)]
-    pub property_mappings_group: Vec<Ref<AnyPropertyMapping>>,
+    /// The settings of all kinds.
+    #[serde(flatten)]
+    pub common: Common,
     /// The administrator of the workspace in whose name calls are made.
     #[schemars(length(min = 1, max = 254), extend("format" = "email"))]
     pub delegated_subject: String,
@@ -57,9 +49,6 @@ pub struct GoogleWorkspaceProvider {
     #[serde(default = "scopes")]
     #[schemars(length(min = 1))]
     pub scopes: String,
-    /// Accounts of programs are left out.
-    #[serde(default)]
-    pub exclude_users_service_account: bool,
     /// Only members of this group.
     #[serde(default)]
     pub filter_group: Option<Ref<Group>>,
@@ -72,19 +61,6 @@ pub struct GoogleWorkspaceProvider {
     /// Domain of the addresses of groups.
     #[schemars(length(min = 1))]
     pub default_group_email_domain: String,
-    /// Objects of a page.
-    #[serde(default = "page_size")]
-    #[schemars(range(min = 1, max = 2147483647))]
-    pub sync_page_size: i32,
-    /// Time for a page.
-    #[serde(default = "page_timeout")]
-    pub sync_page_timeout: DurationText,
-    /// Nothing is changed there.
-    #[serde(default)]
-    pub dry_run: bool,
-    /// Users and groups that are there already are looked for.
-    #[serde(default = "yes")]
-    pub discovery_enabled: bool,
 }
 
 impl weir_core::types::RefTarget for GoogleWorkspaceProvider {
@@ -144,15 +120,9 @@ impl Kind for GoogleKind {
     fn terms(&self, provider: &Stored) -> Result<Terms, Failure> {
         let provider: GoogleWorkspaceProvider = read(provider)?;
         Ok(Terms {
-            user_mappings: provider.property_mappings,
-            group_mappings: provider.property_mappings_group,
-            exclude_service_accounts: provider.exclude_users_service_account,
             filter_group: provider.filter_group.map(|group| *group.pk()),
             group_filters: Vec::new(),
-            page_size: size(provider.sync_page_size),
-            page_timeout: span(&provider.sync_page_timeout),
-            dry_run: provider.dry_run,
-            discovery: provider.discovery_enabled,
+            common: provider.common,
             verify: true,
         })
     }
@@ -167,17 +137,16 @@ impl Kind for GoogleKind {
         let settings: GoogleWorkspaceProvider = read(provider)?;
         let now = engine.site.clock.now();
         let base = engine.services.google_url.clone();
-        let token = match self.tokens.find(number, now) {
-            Some(token) => token,
-            None => {
-                let url = base.as_ref().map_or_else(|| TOKENS.to_owned(), |base| format!("{base}/token"));
-                let form = vec![
-                    ("grant_type".to_owned(), "urn:ietf:params:oauth:grant-type:jwt-bearer".to_owned()),
-                    ("assertion".to_owned(), statement(&settings, &url, now.timestamp())?),
-                ];
-                self.tokens.keep(number, now, &wire.token(&url, &form, None).await?)
-            }
+        let when = (number, now);
+        let ask = async {
+            let url = base.as_ref().map_or_else(|| TOKENS.to_owned(), |base| format!("{base}/token"));
+            let form = vec![
+                ("grant_type".to_owned(), "urn:ietf:params:oauth:grant-type:jwt-bearer".to_owned()),
+                ("assertion".to_owned(), statement(&settings, &url, now.timestamp())?),
+            ];
+            wire.token(&url, &form, None).await
         };
+        let token = self.tokens.token(when, ask).await?;
         let mut google = Google {
             base: format!("{}/admin/directory/v1", base.as_deref().unwrap_or(API)),
             authorization: format!("Bearer {token}"),
@@ -186,10 +155,7 @@ impl Kind for GoogleKind {
             group_action: settings.group_delete_action,
             domains: Vec::new(),
         };
-        google.domains = match self.tokens.domains(number, now) {
-            Some(domains) => domains,
-            None => self.tokens.keep_domains(number, now, google.ask_domains(wire).await?),
-        };
+        google.domains = self.tokens.domains(when, google.ask_domains(wire)).await?;
         Ok(Box::new(google))
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     state::Model,
-    target::{DeleteAction, Remote, Subject, Target, encode},
+    target::{DeleteAction, Remote, Subject, Target, encode, folder, text},
     tokens,
     wire::{Answer, Ask, Failure, Wire},
 };
@@ -30,22 +30,11 @@ pub struct Google {
     pub domains: Vec<String>,
 }
 
-fn folder(model: Model) -> &'static str {
-    match model {
-        Model::User => "users",
-        Model::Group => "groups",
-    }
-}
-
 fn key(model: Model) -> &'static str {
     match model {
         Model::User => "primaryEmail",
         Model::Group => "email",
     }
-}
-
-fn text<'a>(data: &'a Map, name: &str) -> &'a str {
-    data.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Letters and digits of a name, with hyphens between words.
@@ -114,26 +103,27 @@ impl Target for Google {
         }
     }
 
-    async fn create(&self, wire: &Wire<'_>, model: Model, data: &Map, members: &[String]) -> Result<Remote, Failure> {
+    async fn create(&self, wire: &Wire<'_>, model: Model, data: &Map, _members: &[String]) -> Result<String, Failure> {
         let body = Value::Object(data.clone());
-        let answer = match self.ask(wire, Method::POST, folder(model), Some(&body)).await {
-            Err(Failure::Conflict(_)) => {
-                let path = format!("{}/{}", folder(model), encode(text(data, key(model))));
-                let found = self.ask(wire, Method::GET, &path, None).await?;
-                let id = Self::id_of(model, &found.body)
-                    .ok_or_else(|| Failure::Bad("The workspace does not say what it calls the object.".to_owned()))?;
-                // Who is there already keeps the password.
-                let mut known = data.clone();
-                known.retain(|name, _| !self.fleeting().contains(&name.as_str()));
-                let id = self.update(wire, model, &id, &known, members).await?;
-                return Ok(Remote { id, attributes: known });
-            }
-            other => other?,
-        };
-        let id = Self::id_of(model, &answer.body);
-        let id =
-            id.ok_or_else(|| Failure::Bad("The workspace does not say what it calls the new object.".to_owned()))?;
-        Ok(Remote { id, attributes: data.clone() })
+        let answer = self.ask(wire, Method::POST, folder(model), Some(&body)).await?;
+        let unknown = || Failure::Conflict("The workspace does not say what it calls the new object.".to_owned());
+        Self::id_of(model, &answer.body).ok_or_else(unknown)
+    }
+
+    fn marks(&self, model: Model) -> &'static [&'static str] {
+        if model == Model::User { &["primaryEmail"] } else { &["email"] }
+    }
+
+    async fn seek(&self, wire: &Wire<'_>, model: Model, marks: &Map) -> Result<Option<String>, Failure> {
+        let address = text(marks, key(model));
+        if address.is_empty() {
+            return Ok(None);
+        }
+        match self.ask(wire, Method::GET, &format!("{}/{}", folder(model), encode(address)), None).await {
+            Ok(found) => Ok(Self::id_of(model, &found.body)),
+            Err(Failure::Missing) => Ok(None),
+            Err(failure) => Err(failure),
+        }
     }
 
     async fn update(
@@ -165,6 +155,10 @@ impl Target for Google {
 
     async fn members_travel(&self, _wire: &Wire<'_>) -> bool {
         false
+    }
+
+    fn members_at_once(&self) -> usize {
+        10
     }
 
     async fn members(&self, wire: &Wire<'_>, group: &str, add: &[String], remove: &[String]) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ mod target;
 use crate::{
     connection::Tables,
     engine::Engine,
-    target::{Kind, Target, Terms},
+    target::{Common, Kind, Target, Terms, read},
     wire::{Failure, Wire},
 };
 pub use allow::{TokenHooks, pages};
@@ -16,11 +16,14 @@ use async_trait::async_trait;
 use config::{Abilities, Known};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 use target::Scim;
 use weir_core::{DurationText, Family, FieldErrors, Map, Ref, Resource, Secret};
 use weir_identity::Group;
-use weir_resource::{AnyPropertyMapping, Stored};
+use weir_resource::Stored;
 use weir_sources::oauth::OAuthSource;
 
 /// How this site proves who it is.
@@ -65,26 +68,15 @@ fn hour() -> DurationText {
     "hours=1".into()
 }
 
-pub(crate) fn page_size() -> i32 {
-    100
-}
-
-pub(crate) fn page_timeout() -> DurationText {
-    "minutes=30".into()
-}
-
 /// Keeps the users and groups of an application that speaks SCIM as they are here.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SCIMProvider {
     /// Name for people.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// Mappings that make the application's users.
-    #[serde(default)]
-    pub property_mappings: Vec<Ref<AnyPropertyMapping>>,
-    /// Mappings that make the application's groups.
-    #[serde(default)]
-    pub property_mappings_group: Vec<Ref<AnyPropertyMapping>>,
+    /// The settings of all kinds.
+    #[serde(flatten)]
+    pub common: Common,
     /// Address of the application's SCIM interface; most end in `/v2`.
     #[schemars(length(min = 1))]
     pub url: String,
@@ -109,25 +101,9 @@ pub struct SCIMProvider {
     /// How long it is remembered what the application can do; `minutes=0` asks each time.
     #[serde(default = "hour")]
     pub service_provider_config_cache_timeout: DurationText,
-    /// Accounts of programs are left out.
-    #[serde(default)]
-    pub exclude_users_service_account: bool,
-    /// Objects of a page.
-    #[serde(default = "page_size")]
-    #[schemars(range(min = 1, max = 2147483647))]
-    pub sync_page_size: i32,
-    /// Time for a page.
-    #[serde(default = "page_timeout")]
-    pub sync_page_timeout: DurationText,
-    /// Users and groups that the application has already are looked for.
-    #[serde(default = "yes")]
-    pub discovery_enabled: bool,
     /// Only these groups; all when empty.
     #[serde(default)]
     pub group_filters: Vec<Ref<Group>>,
-    /// Nothing is changed at the application.
-    #[serde(default)]
-    pub dry_run: bool,
 }
 
 impl weir_core::types::RefTarget for SCIMProvider {
@@ -159,23 +135,18 @@ impl Resource for SCIMProvider {
 #[derive(Default)]
 pub struct ScimKind {
     known: Known,
+    asking: Mutex<HashMap<i64, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl ScimKind {
+    /// Who holds this asks for the token of a provider: what renews one may be good only once.
+    fn asking(&self, number: i64) -> Arc<tokio::sync::Mutex<()>> {
+        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(asking.entry(number).or_default())
+    }
 }
 
 const TABLES: Tables = Tables { users: "sync_scim_user", groups: "sync_scim_group", id: "scim_id" };
-
-/// Reads the settings of a provider.
-pub(crate) fn read<T: Resource>(provider: &Stored) -> Result<T, Failure> {
-    let doc = serde_json::Value::Object(provider.doc.clone());
-    serde_json::from_value(doc).map_err(|error| Failure::Stop(format!("The provider cannot be read: {error}")))
-}
-
-pub(crate) fn size(size: i32) -> usize {
-    usize::try_from(size).unwrap_or(1).max(1)
-}
-
-pub(crate) fn span(text: &DurationText) -> Duration {
-    text.delta().to_std().unwrap_or_default().max(Duration::from_secs(1))
-}
 
 #[async_trait]
 impl Kind for ScimKind {
@@ -190,15 +161,9 @@ impl Kind for ScimKind {
     fn terms(&self, provider: &Stored) -> Result<Terms, Failure> {
         let provider: SCIMProvider = read(provider)?;
         Ok(Terms {
-            user_mappings: provider.property_mappings,
-            group_mappings: provider.property_mappings_group,
-            exclude_service_accounts: provider.exclude_users_service_account,
             filter_group: None,
             group_filters: provider.group_filters.iter().map(|group| *group.pk()).collect(),
-            page_size: size(provider.sync_page_size),
-            page_timeout: span(&provider.sync_page_timeout),
-            dry_run: provider.dry_run,
-            discovery: provider.discovery_enabled,
+            common: provider.common,
             verify: provider.verify_certificates,
         })
     }
@@ -211,12 +176,16 @@ impl Kind for ScimKind {
         wire: &Wire<'_>,
     ) -> Result<Box<dyn Target + 'a>, Failure> {
         let settings: SCIMProvider = read(provider)?;
-        let authorization = auth::authorization(engine, number, &settings, wire).await?;
+        let authorization = {
+            let asking = self.asking(number);
+            let _one = asking.lock().await;
+            auth::authorization(engine, number, &settings, wire).await?
+        };
         let mut scim = Scim {
             base: settings.url.trim_end_matches('/').to_owned(),
             mode: settings.compatibility_mode,
             authorization,
-            page_size: size(settings.sync_page_size),
+            page_size: settings.common.page_size(),
             abilities: Arc::new(Abilities::default()),
         };
         let now = engine.site.clock.now();

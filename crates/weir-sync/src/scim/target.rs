@@ -3,7 +3,7 @@
 use super::{CompatibilityMode, config::Abilities};
 use crate::{
     state::Model,
-    target::{Remote, Subject, Target, encode},
+    target::{Remote, Subject, Target, encode, text},
     wire::{Answer, Ask, Failure, Wire},
 };
 use async_trait::async_trait;
@@ -66,23 +66,6 @@ impl Scim {
     /// Reads.
     pub(super) async fn get(&self, wire: &Wire<'_>, path: &str) -> Result<Answer, Failure> {
         self.ask(wire, Method::GET, path, None).await
-    }
-
-    /// The one object of a name; none when there is none or filters do not work.
-    async fn named(&self, wire: &Wire<'_>, model: Model, data: &Map) -> Result<Option<String>, Failure> {
-        let attribute = if model == Model::User { "userName" } else { "displayName" };
-        let Some(name) = data.get(attribute).and_then(Value::as_str).filter(|_| self.abilities.filter) else {
-            return Ok(None);
-        };
-        let filter = format!("{attribute} eq {}", literal(name));
-        let answer = self.get(wire, &format!("{}?filter={}", folder(model), encode(&filter))).await?;
-        let found = answer.body.get("Resources").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        // A server that ignores the filter gives whatever it has.
-        let is_it = |resource: &&Value| {
-            let other = resource.get(attribute).and_then(Value::as_str).unwrap_or_default();
-            other.to_lowercase() == name.to_lowercase()
-        };
-        Ok(found.iter().find(is_it).and_then(id_of))
     }
 
     /// Puts members beside the attributes, for servers that take groups whole.
@@ -163,26 +146,32 @@ impl Target for Scim {
         Ok(whole)
     }
 
-    async fn create(&self, wire: &Wire<'_>, model: Model, data: &Map, members: &[String]) -> Result<Remote, Failure> {
+    async fn create(&self, wire: &Wire<'_>, model: Model, data: &Map, members: &[String]) -> Result<String, Failure> {
         let body = Value::Object(self.whole(model, data, members));
-        match self.ask(wire, Method::POST, folder(model), Some(&body)).await {
-            Ok(answer) => match id_of(&answer.body) {
-                Some(id) => Ok(Remote { id, attributes: data.clone() }),
-                // It may have been made; by its name it is found again.
-                None => match self.named(wire, model, data).await? {
-                    Some(id) => Ok(Remote { id, attributes: data.clone() }),
-                    None => Err(Failure::Bad("The target does not say what it calls the new object.".to_owned())),
-                },
-            },
-            Err(Failure::Conflict(reason)) => match self.named(wire, model, data).await? {
-                Some(id) => {
-                    self.update(wire, model, &id, data, members).await?;
-                    Ok(Remote { id, attributes: data.clone() })
-                }
-                None => Err(Failure::Conflict(reason)),
-            },
-            Err(failure) => Err(failure),
+        let answer = self.ask(wire, Method::POST, folder(model), Some(&body)).await?;
+        let unknown = || Failure::Conflict("The target does not say what it calls the new object.".to_owned());
+        id_of(&answer.body).ok_or_else(unknown)
+    }
+
+    fn marks(&self, model: Model) -> &'static [&'static str] {
+        if model == Model::User { &["userName"] } else { &["displayName"] }
+    }
+
+    async fn seek(&self, wire: &Wire<'_>, model: Model, marks: &Map) -> Result<Option<String>, Failure> {
+        let attribute = if model == Model::User { "userName" } else { "displayName" };
+        let name = text(marks, attribute);
+        if name.is_empty() || !self.abilities.filter {
+            return Ok(None);
         }
+        let filter = format!("{attribute} eq {}", literal(name));
+        let answer = self.get(wire, &format!("{}?filter={}", folder(model), encode(&filter))).await?;
+        let found = answer.body.get("Resources").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        // A server that ignores the filter gives whatever it has.
+        let is_it = |resource: &&Value| {
+            let other = resource.get(attribute).and_then(Value::as_str).unwrap_or_default();
+            other.to_lowercase() == name.to_lowercase()
+        };
+        Ok(found.iter().find(is_it).and_then(id_of))
     }
 
     async fn update(
@@ -208,6 +197,10 @@ impl Target for Scim {
 
     async fn members_travel(&self, _wire: &Wire<'_>) -> bool {
         !self.abilities.patch
+    }
+
+    fn members_at_once(&self) -> usize {
+        self.abilities.chunk()
     }
 
     async fn members(&self, wire: &Wire<'_>, group: &str, add: &[String], remove: &[String]) -> Result<(), Failure> {
@@ -238,13 +231,13 @@ impl Target for Scim {
     }
 
     fn names(&self, model: Model, remote: &Remote) -> Vec<String> {
-        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+        let known = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
         match model {
-            Model::Group => text(remote.attributes.get("displayName")).into_iter().collect(),
+            Model::Group => known(remote.attributes.get("displayName")).into_iter().collect(),
             Model::User => {
                 let emails = remote.attributes.get("emails").and_then(Value::as_array).map(Vec::as_slice);
-                let emails = emails.unwrap_or_default().iter().filter_map(|email| text(email.get("value")));
-                text(remote.attributes.get("userName")).into_iter().chain(emails).collect()
+                let emails = emails.unwrap_or_default().iter().filter_map(|email| known(email.get("value")));
+                known(remote.attributes.get("userName")).into_iter().chain(emails).collect()
             }
         }
     }
