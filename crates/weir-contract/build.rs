@@ -1,17 +1,30 @@
-//! Packs the contract: the whole document compressed, and a plain table of its operations that costs little to read.
+//! Packs the contract and the description of our own operations: the whole documents compressed, and plain tables of
+//! their operations that cost little to read.
 
 use flate2::{Compression, write::GzEncoder};
 use serde_json::Value;
-use std::{env, error::Error, fmt::Write as _, fs, io::Write as _, path::PathBuf};
+use std::{
+    env,
+    error::Error,
+    fmt::Write as _,
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed=contract.json");
     println!("cargo:rerun-if-changed=build.rs");
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    let text = fs::read("contract.json")?;
+    pack("contract.json", &out, "operations.tsv")?;
+    pack("extensions.json", &out, "extensions.tsv")
+}
+
+fn pack(file: &str, out: &Path, operations: &str) -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed={file}");
+    let text = fs::read(file)?;
     let mut packed = GzEncoder::new(Vec::new(), Compression::best());
     packed.write_all(&text)?;
-    fs::write(out.join("contract.json.gz"), packed.finish()?)?;
+    fs::write(out.join(format!("{file}.gz")), packed.finish()?)?;
 
     let document: Value = serde_json::from_slice(&text)?;
     let shared = document.pointer("/components/parameters").cloned().unwrap_or_default();
@@ -38,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             writeln!(table, "{id}\t{}\t{path}\t{access}\t{}", method.to_uppercase(), query.join(" "))?;
         }
     }
-    fs::write(out.join("operations.tsv"), table)?;
+    fs::write(out.join(operations), table)?;
     Ok(())
 }
 

@@ -25,17 +25,7 @@ pub async fn ask(
     groups: Option<&BTreeSet<Uuid>>,
 ) -> anyhow::Result<EngineResult> {
     let engine = engine(cx.snapshot, key, application);
-    let mut request = PolicyRequest {
-        user: Some(user),
-        http,
-        obj: weir_flow::planner::summary(cx.snapshot, key),
-        context: weir_core::Map::new(),
-        plan_context: None,
-        plan_redirect: None,
-        debug: false,
-        dry_run: false,
-        effects: Vec::new(),
-    };
+    let mut request = PolicyRequest::new(Some(user), http, weir_flow::planner::summary(cx.snapshot, key));
     engine.evaluate_knowing(cx, &mut request, groups).await
 }
 

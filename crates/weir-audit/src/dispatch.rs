@@ -203,15 +203,8 @@ impl Work<'_> {
             depth: 0,
         };
         let mut request = PolicyRequest {
-            user: user.as_ref(),
-            http: &http,
-            obj: summary(rule),
             context: Map::from_iter([("event".to_owned(), Value::Object(event.fields.clone()))]),
-            plan_context: None,
-            plan_redirect: None,
-            debug: false,
-            dry_run: false,
-            effects: Vec::new(),
+            ..PolicyRequest::new(user.as_ref(), &http, summary(rule))
         };
         let engine = Engine { empty_result: false, ..Engine::new(rule.id, Mode::Any) };
         let result = engine.evaluate(&mut cx, &mut request).await?;

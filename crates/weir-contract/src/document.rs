@@ -1,7 +1,8 @@
-//! Our own OpenAPI 3.0.3 document: resources from their definitions, the rest from the contract's facts.
+//! Our own OpenAPI 3.0.3 document: resources from their definitions, the rest from the contract's facts, our own
+//! operations from their description.
 
 use crate::{
-    Facts,
+    Facts, extensions,
     facts::reference_name,
     generate::{self, Side},
     operations,
@@ -19,7 +20,7 @@ pub fn openapi(registry: &Registry, served: &dyn Fn(&str) -> bool) -> Result<Val
     let facts = Facts::load()?;
     let own = own_schemas(registry, &facts);
     let mut paths = Map::new();
-    for operation in operations().iter().filter(|o| served(o.id)) {
+    for operation in operations().iter().chain(extensions()).filter(|o| served(o.id)) {
         let Some(described) = facts.operation(operation.id) else { continue };
         let mut described = described.clone();
         if let Some(summary) = summary(registry, operation.path, operation.id)

@@ -7,21 +7,26 @@ use std::io::Read as _;
 use weir_core::Map;
 
 static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/contract.json.gz"));
+static OWN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/extensions.json.gz"));
 
-/// The contract's document.
+/// The contract's document, and with it what describes our own operations.
 pub struct Facts {
     document: Value,
 }
 
 impl Facts {
-    /// Unpacks the embedded document.
+    /// Unpacks the embedded documents.
     ///
     /// # Errors
     /// Never for a sound build.
     pub fn load() -> Result<Self> {
-        let mut text = Vec::new();
-        GzDecoder::new(PACKED).read_to_end(&mut text).context("the embedded contract cannot be unpacked")?;
-        Ok(Self { document: serde_json::from_slice(&text).context("the embedded contract cannot be read")? })
+        let (mut document, mut own) = (unpack(PACKED)?, unpack(OWN)?);
+        for place in ["/paths", "/components/schemas"] {
+            let more = own.pointer_mut(place).and_then(Value::as_object_mut).map(std::mem::take);
+            let there = document.pointer_mut(place).and_then(Value::as_object_mut);
+            there.context("the embedded contract is incomplete")?.extend(more.unwrap_or_default());
+        }
+        Ok(Self { document })
     }
 
     /// A component schema.
@@ -68,6 +73,12 @@ impl Facts {
         };
         response.get("content")?.get("application/json")?.get("schema")
     }
+}
+
+fn unpack(packed: &[u8]) -> Result<Value> {
+    let mut text = Vec::new();
+    GzDecoder::new(packed).read_to_end(&mut text).context("the embedded contract cannot be unpacked")?;
+    serde_json::from_slice(&text).context("the embedded contract cannot be read")
 }
 
 /// The last part of `#/components/<kind>/<name>`.

@@ -71,6 +71,13 @@ pub fn operations() -> &'static [Operation] {
     TABLE.get_or_init(|| include_str!(concat!(env!("OUT_DIR"), "/operations.tsv")).lines().filter_map(line).collect())
 }
 
+/// Operations of our own, all below `/weir/`, as `extensions.json` describes them. They are no part of the contract, and
+/// part of the document that the server gives.
+pub fn extensions() -> &'static [Operation] {
+    static TABLE: OnceLock<Vec<Operation>> = OnceLock::new();
+    TABLE.get_or_init(|| include_str!(concat!(env!("OUT_DIR"), "/extensions.tsv")).lines().filter_map(line).collect())
+}
+
 fn line(text: &'static str) -> Option<Operation> {
     let mut cells = text.split('\t');
     let mut next = || cells.next();
@@ -83,36 +90,7 @@ fn line(text: &'static str) -> Option<Operation> {
     })
 }
 
-/// Operations of our own, all below `/weir/`. They are no part of the contract and of no document made from it; the
-/// pages in `docs/` that name them describe them. Sorted by address.
-pub fn extensions() -> &'static [Operation] {
-    const fn own(id: &'static str, method: Method, path: &'static str, query: &'static str) -> Operation {
-        Operation { id, method, path, public: false, query }
-    }
-    const OWN: &[Operation] = &[
-        own("weir_dry_run_create", Method::Post, "/weir/dry_run/", ""),
-        own("weir_exports_file_retrieve", Method::Get, "/weir/exports/{id}/file/", ""),
-        own("weir_lockdowns_list", Method::Get, "/weir/lockdowns/", "batch page page_size user"),
-        own("weir_lockdowns_create", Method::Post, "/weir/lockdowns/", ""),
-        own("weir_lockdowns_batches_retrieve", Method::Get, "/weir/lockdowns/batches/{batch}/", "page page_size state"),
-        Operation {
-            id: "weir_lockdowns_key_retrieve",
-            method: Method::Get,
-            path: "/weir/lockdowns/key/",
-            public: true,
-            query: "",
-        },
-        own("weir_lockdowns_retrieve", Method::Get, "/weir/lockdowns/{id}/", ""),
-        own("weir_sessions_end_create", Method::Post, "/weir/sessions/end/", ""),
-        own("weir_sync_replay_create", Method::Post, "/weir/sync/replay/", ""),
-        own("weir_sync_states_list", Method::Get, "/weir/sync/states/", "model object page page_size provider state"),
-        own("weir_sync_targets_list", Method::Get, "/weir/sync/targets/", ""),
-        own("weir_users_unlock_create", Method::Post, "/weir/users/{id}/unlock/", ""),
-    ];
-    OWN
-}
-
-/// An operation of the contract by its id.
+/// An operation by its id: of the contract, or our own.
 pub fn find(id: &str) -> Option<&'static Operation> {
-    operations().iter().find(|o| o.id == id)
+    operations().iter().chain(extensions()).find(|o| o.id == id)
 }

@@ -1,4 +1,4 @@
-use crate::{Facts, Method, computed, differences, find, openapi, operations};
+use crate::{Facts, Method, computed, differences, extensions, find, openapi, operations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -99,6 +99,39 @@ fn the_document_holds_what_is_served_and_all_it_refers_to() {
         assert!(document["components"][kind][name].is_object(), "{kind} {name} is referred to but absent");
     }
     assert!(document["paths"]["/stages/deny/"]["post"]["summary"].as_str().unwrap().contains("Deny Stage"));
+}
+
+#[test]
+fn our_own_operations_are_described_and_clash_with_nothing() {
+    let contract: Value = serde_json::from_str(include_str!("../contract.json")).unwrap();
+    let own: Value = serde_json::from_str(include_str!("../extensions.json")).unwrap();
+    for place in ["/paths", "/components/schemas"] {
+        let theirs = contract.pointer(place).unwrap();
+        for name in own.pointer(place).unwrap().as_object().unwrap().keys() {
+            assert!(theirs.get(name).is_none(), "{name} is the contract's");
+        }
+    }
+    let paths: Vec<&str> = extensions().iter().map(|o| o.path).collect();
+    assert!(paths.len() >= 11 && paths.is_sorted() && paths.iter().all(|path| path.starts_with("/weir/")));
+    let document = openapi(&Registry::new(Vec::new()), &|id| extensions().iter().any(|o| o.id == id)).unwrap();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    for operation in extensions() {
+        let described = &document["paths"][operation.path][operation.method.name().to_lowercase()];
+        assert_eq!((&described["operationId"], &described["x-weir-extension"]), (&json!(operation.id), &json!(true)));
+        assert!(["summary", "description"].iter().all(|text| described[text].as_str().is_some_and(|t| !t.is_empty())));
+        assert!(described["responses"].as_object().unwrap().keys().any(|status| status.starts_with('2')));
+        let parameters = described["parameters"].as_array().cloned().unwrap_or_default();
+        let named: Vec<&Value> = parameters.iter().filter(|p| p["in"] == "path").map(|p| &p["name"]).collect();
+        assert_eq!(named, operation.path_parameters().collect::<Vec<_>>(), "{}", operation.path);
+        assert_eq!(described["requestBody"].is_object(), operation.method == Method::Post);
+    }
+    let text = document.to_string();
+    for name in own["components"]["schemas"].as_object().unwrap().keys() {
+        assert!(schemas.contains_key(name), "nothing refers to {name}");
+    }
+    for name in text.split("\"$ref\":\"#/components/schemas/").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        assert!(schemas.contains_key(name), "{name} is referred to but absent");
+    }
 }
 
 #[test]

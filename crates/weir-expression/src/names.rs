@@ -38,6 +38,50 @@ pub fn is_identifier(name: &str) -> bool {
         && !KEYWORDS.contains(&name)
 }
 
+/// Built-in names through which a source reaches names that do not stand in it.
+const REFLECTION: [&str; 10] =
+    ["__dict__", "__getattribute__", "dir", "eval", "exec", "getattr", "globals", "hasattr", "locals", "vars"];
+
+fn is_word_char(char: char) -> bool {
+    char == '_' || char.is_ascii_alphanumeric()
+}
+
+/// The places at which a name stands in a source as a whole word, in code, texts and comments alike.
+fn places<'a>(source: &'a str, name: &'a str) -> impl Iterator<Item = usize> + 'a {
+    source.match_indices(name).map(|(start, _)| start).filter(move |start| {
+        let (before, behind) = source.split_at(*start);
+        let behind = behind.strip_prefix(name).unwrap_or_default();
+        !before.ends_with(is_word_char) && !behind.starts_with(is_word_char)
+    })
+}
+
+/// Whether a source may use more names than stand in it: by reflection, or in other letters, which Python takes for the
+/// same.
+pub(crate) fn is_open(source: &str) -> bool {
+    !source.is_ascii() || REFLECTION.iter().any(|name| places(source, name).next().is_some())
+}
+
+/// Whether a name stands in a source.
+pub(crate) fn stands_in(source: &str, name: &str) -> bool {
+    places(source, name).next().is_some()
+}
+
+/// Whether a dictionary of this name is only asked for entries whose keys stand there.
+pub(crate) fn is_only_looked_up(source: &str, name: &str) -> bool {
+    let is_look_up = |start: usize| {
+        let behind = source.get(start + name.len()..).unwrap_or_default().trim_start();
+        let behind = match behind.strip_prefix('[') {
+            Some(behind) => behind,
+            None => behind.strip_prefix(".get(")?,
+        };
+        let mark = behind.trim_start().chars().next().filter(|c| ['"', '\''].contains(c))?;
+        let (key, behind) = behind.trim_start().strip_prefix(mark)?.split_once(mark)?;
+        let ends = behind.trim_start().starts_with([')', ']', ',']);
+        (ends && !key.is_empty() && !key.contains('\\')).then_some(())
+    };
+    places(source, name).all(|start| is_look_up(start).is_some())
+}
+
 /// The name under which a variable is visible: `:`, `.` and `-` become `_`.
 ///
 /// `None` when even that is no name, when it would hide a helper, or when it belongs to the interpreter; such a

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Value, sanitise_name};
+use crate::{Value, names, sanitise_name};
 
 /// The dictionary an expression may change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub struct Request {
     pub variables: Vec<(String, Value)>,
     /// The dictionary that comes back changed.
     pub context: Option<ContextVariable>,
+    /// Whether the source may use names that do not stand in it.
+    is_open: bool,
     /// How many expressions wait for this one's result (a policy that calls a policy). Nested runs do not queue.
     pub depth: usize,
 }
@@ -34,14 +36,27 @@ pub struct Request {
 impl Request {
     /// An expression without variables.
     pub fn new(name: impl Into<String>, source: impl Into<String>) -> Self {
-        Self { source: source.into(), name: name.into(), variables: Vec::new(), context: None, depth: 0 }
+        let source = source.into();
+        let is_open = names::is_open(&source);
+        Self { source, name: name.into(), variables: Vec::new(), context: None, is_open, depth: 0 }
     }
 
-    /// Adds a variable. The name is cleaned by [`sanitise_name`]; one that cannot be a variable, or that exists
-    /// already, is left out: add trusted names first.
+    /// Whether the source may use a variable or attribute of this name. What it cannot name need not be sent.
+    pub fn may_use(&self, name: &str) -> bool {
+        self.is_open || names::stands_in(&self.source, name)
+    }
+
+    /// Whether the source may see an entry of the dictionary `context`.
+    pub fn may_look_up(&self, key: &str) -> bool {
+        self.may_use(key) || !names::is_only_looked_up(&self.source, "context")
+    }
+
+    /// Adds a variable that the source may use. The name is cleaned by [`sanitise_name`]; one that cannot be a variable,
+    /// or that exists already, is left out: add trusted names first.
     #[must_use]
     pub fn variable(mut self, name: &str, value: impl Into<Value>) -> Self {
         if let Some(name) = sanitise_name(name)
+            && self.may_use(&name)
             && !self.variables.iter().any(|(existing, _)| *existing == name)
             && !(name == "context" && self.context.as_ref().is_some_and(|context| context.is_variable))
         {

@@ -102,8 +102,54 @@ fn names_from_strangers_cannot_hide_a_helper() {
 fn the_first_variable_of_a_name_wins() {
     let request = Request::new("test", "return a").variable("a", 1).variable("a", 2).variable("ak_message", 3);
     assert_eq!(request.variables, [("a".to_owned(), Value::Int(1))]);
-    let request = Request::new("test", "").variable("context", 1).context(Value::Dict(vec![])).variable("context", 2);
+    let request = Request::new("test", "return context")
+        .variable("context", 1)
+        .context(Value::Dict(vec![]))
+        .variable("context", 2);
     assert_eq!(request.variables, []);
+}
+
+#[test]
+fn what_a_source_cannot_name_is_not_sent() {
+    let sends = |source: &str, name: &str| Request::new("test", source).may_use(name);
+    assert!(!sends("return requests.get('x')", "request"));
+    assert!(!sends("return my_request", "request"));
+    for source in [
+        "return request.user",
+        "return f'{request}'",
+        "return '{0.request}'.format(x)",
+        "# request",
+        "return globals()['re' + 'quest']",
+        "return getattr(x, 're' + 'quest')",
+        "return eval('re' + 'quest')",
+        "return 'ä'",
+        "return \u{ff52}equest",
+    ] {
+        assert!(sends(source, "request"), "{source}");
+    }
+    let looks = |source: &str| Request::new("test", source).may_look_up("flow_plan");
+    for source in [
+        "return context['a']",
+        "return request.context.get( 'a' , 1) and context[\"b\"][0]",
+        "context['a'] = 1",
+        "return 1",
+    ] {
+        assert!(!looks(source), "{source}");
+    }
+    for source in [
+        "return context['flow_plan']",
+        "return context[key]",
+        "return context['flow_' + 'plan']",
+        "return context.get('flow_' 'plan')",
+        "return context.get('flow\\x5fplan')",
+        "return context.items()",
+        "return context",
+        "c = context\nreturn c['a']",
+        "return f\"{context}\"",
+        "return context['a'] if vars() else 1",
+    ] {
+        assert!(looks(source), "{source}");
+    }
 }
 
 #[test]

@@ -1,18 +1,18 @@
 //! What a flow would do with a user: its decisions and the stages it would plan, without doing anything.
 
 use crate::{
-    App, Flow, NotApplicable, PlanContext, Planner,
+    App, Flow, FlowStageBinding, NotApplicable, PlanContext, Planner,
     planner::{self, Planning, summary},
     receipt::Receipt,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
 use uuid::Uuid;
-use weir_core::ApiError;
+use weir_core::{ApiError, Family, Resource as _};
 use weir_identity::Account;
 use weir_policy::{
     Engine, PolicyCx, PolicyRequest, RequestInfo,
-    dry_run::{Explained, explain},
+    dry_run::{EXPIRE_PASSWORD, Explained, explain},
 };
 use weir_resource::{Snapshot, Unit};
 
@@ -50,17 +50,24 @@ pub async fn target(
         depth: 0,
     };
     let mut request = PolicyRequest {
-        user: Some(question.user),
-        http: question.http,
-        obj: summary(&snapshot, engine.target),
         context: question.context.0.clone(),
         plan_context: Some(&mut question.context.0),
-        plan_redirect: None,
-        debug: true,
-        dry_run: true,
-        effects: Vec::new(),
+        ..PolicyRequest::new(Some(question.user), question.http, summary(&snapshot, engine.target))
     };
-    Ok(explain(engine, only, &mut cx, &mut request).await?)
+    let mut explained = explain(engine, only, &mut cx, &mut request).await?;
+    if !carries_out(&snapshot, engine.target) {
+        explained.effects.retain(|effect| effect.get("effect") != Some(&EXPIRE_PASSWORD.into()));
+    }
+    Ok(explained)
+}
+
+/// Whether what policies want done is done for this target: elsewhere they are asked in passing, for lists and in the
+/// background.
+fn carries_out(snapshot: &Snapshot, target: Uuid) -> bool {
+    snapshot.find(target).is_some_and(|object| {
+        [Flow::MODEL, FlowStageBinding::MODEL].contains(&object.kind.model)
+            || object.kind.family == Some(Family::Source)
+    })
 }
 
 /// Explains a flow: who may start it, its policies, and each of its stages.
@@ -73,20 +80,20 @@ pub async fn flow(
     question: &mut Question<'_>,
     (id, flow): (Uuid, &Flow),
 ) -> Result<Value, ApiError> {
-    let fulfilled = is_whom(app, unit, question, (id, flow)).await?;
+    let is_fulfilled = is_whom(app, unit, question, (id, flow)).await?;
     let engine = Engine::new(id, flow.policy_engine_mode);
     let of_flow = target(app, unit, question, &engine, None).await?;
-    let applies = fulfilled && of_flow.passing;
+    let applies = and(Some(is_fulfilled), of_flow.passing);
     let snapshot = Arc::clone(&unit.snapshot);
     let (mut stages, mut planned) = (Vec::new(), Vec::new());
     for (binding_id, binding) in planner::bindings(&snapshot, id) {
         let engine = Engine::new(binding_id, binding.policy_engine_mode);
         let policies = target(app, unit, question, &engine, None).await?;
         // A stage that is asked about later is planned, and left out when its turn comes.
-        let is_planned = applies && (!binding.evaluate_on_plan || policies.passing);
-        let is_shown = is_planned && (!binding.re_evaluate_policies || policies.passing);
+        let is_planned = and(applies, if binding.evaluate_on_plan { policies.passing } else { Some(true) });
+        let is_shown = and(is_planned, if binding.re_evaluate_policies { policies.passing } else { Some(true) });
         let stage = stage(&snapshot, *binding.stage.pk());
-        if is_planned {
+        if is_planned == Some(true) {
             planned.push(stage.clone());
         }
         stages.push(json!({
@@ -96,9 +103,20 @@ pub async fn flow(
         }));
     }
     Ok(json!({
-        "authentication": {"required": flow.authentication, "signed_in": question.is_signed_in, "fulfilled": fulfilled},
+        "authentication": {
+            "required": flow.authentication, "signed_in": question.is_signed_in, "fulfilled": is_fulfilled,
+        },
         "policies": of_flow, "stages": stages, "planned": planned, "applies": applies,
     }))
+}
+
+/// Both, as far as is known.
+fn and(one: Option<bool>, other: Option<bool>) -> Option<bool> {
+    match (one, other) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (Some(true), Some(true)) => Some(true),
+        _ => None,
+    }
 }
 
 async fn is_whom(

@@ -2,8 +2,8 @@
 
 use crate::{
     App, Flow, FlowAuthentication, FlowStageBinding, Marker, Plan, PlanContext, StageRef, Step, keys,
-    keys::PendingUser,
     receipt::{Entry, Receipt},
+    stage::Person,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -133,12 +133,8 @@ impl Planner<'_> {
         let started = std::time::Instant::now();
         let now = self.app.site.clock.now();
         let subject = match context.get(keys::PENDING_USER) {
-            Some(PendingUser::Known(id)) => accounts::find(&mut cx.unit.tx, id).await.map_err(store)?,
-            Some(PendingUser::Claimed { .. }) => {
-                accounts::find_stand_in(&mut cx.unit.tx).await.map_err(store)?;
-                None
-            }
             None => cx.user.cloned(),
+            pending => Person::find(&mut cx.unit.tx, pending).await.map_err(store)?.into_account(),
         };
         self.check_authentication(cx, &context).await?;
         if let Some(outpost) = &cx.request.outpost {
@@ -323,15 +319,9 @@ pub(crate) async fn ask(
     };
     let visible = context.0.clone();
     let mut request = PolicyRequest {
-        user,
-        http: cx.request,
-        obj: target,
         context: visible,
         plan_context: with_plan.then_some(&mut context.0),
-        plan_redirect: None,
-        debug: false,
-        dry_run: false,
-        effects: Vec::new(),
+        ..PolicyRequest::new(user, cx.request, target)
     };
     let result = engine.evaluate(&mut policies, &mut request).await?;
     cx.wishes.append(&mut request.effects);

@@ -21,7 +21,7 @@ use weir_events::Event;
 use weir_identity::{Account, accounts, session::SessionRow};
 use weir_policy::RequestInfo;
 use weir_resource::Unit;
-use weir_store::StoreError;
+use weir_store::{StoreError, Tx};
 
 /// What a stage may decide. Nothing else leaves a stage.
 #[derive(Debug)]
@@ -150,6 +150,31 @@ pub enum Person {
 }
 
 impl Person {
+    /// Who a pending user is now. The one way from a name to an account: a name that nobody has costs the same read.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn find(tx: &mut Tx, pending: Option<PendingUser>) -> Result<Self, StoreError> {
+        Ok(match pending {
+            Some(PendingUser::Known(id)) => {
+                accounts::find(tx, id).await?.map_or(Self::Anonymous, |account| Self::Known(Box::new(account)))
+            }
+            Some(PendingUser::Claimed { identifier }) => {
+                accounts::find_stand_in(tx).await?;
+                Self::Claimed(identifier)
+            }
+            None => Self::Anonymous,
+        })
+    }
+
+    /// The account, if there is one.
+    pub fn into_account(self) -> Option<Account> {
+        match self {
+            Self::Known(account) => Some(*account),
+            _ => None,
+        }
+    }
+
     /// The account, if there is one.
     pub fn account(&self) -> Option<&Account> {
         match self {
@@ -263,19 +288,14 @@ impl StageCx<'_> {
     /// # Errors
     /// Those of the store.
     pub async fn pending(&mut self) -> Result<Person, StoreError> {
-        match self.context.get(keys::PENDING_USER) {
-            Some(PendingUser::Known(id)) => Ok(match accounts::find(&mut self.unit.tx, id).await? {
-                Some(account) if *self.epochs.entry(id).or_insert(account.security_epoch) == account.security_epoch => {
-                    Person::Known(Box::new(account))
-                }
-                _ => Person::Anonymous,
-            }),
-            Some(PendingUser::Claimed { identifier }) => {
-                accounts::find_stand_in(&mut self.unit.tx).await?;
-                Ok(Person::Claimed(identifier))
+        let person = Person::find(&mut self.unit.tx, self.context.get(keys::PENDING_USER)).await?;
+        if let Person::Known(account) = &person {
+            let epoch = account.security_epoch;
+            if *self.epochs.entry(account.id).or_insert(epoch) != epoch {
+                return Ok(Person::Anonymous);
             }
-            None => Ok(Person::Anonymous),
         }
+        Ok(person)
     }
 
     /// A parameter of the flow page's query; the last one counts.

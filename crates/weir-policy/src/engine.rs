@@ -194,9 +194,13 @@ pub async fn run(
         // Zero means no limit of the binding's own; the kind's limits still hold.
         Some(limit) if !limit.is_zero() => match tokio::time::timeout(limit, work).await {
             Ok(result) => result,
-            Err(_) => Err(anyhow::anyhow!("The policy took longer than {} seconds.", limit.as_secs())),
+            Err(_) => Err(took_longer(limit)),
         },
         _ => work.await,
+    };
+    let result = match (&request.dry_run, limit) {
+        (Some(dry_run), Some(limit)) if !limit.is_zero() && dry_run.waited > limit => Err(took_longer(limit)),
+        _ => result,
     };
     // Set, not counted: a run that was cut off has left those below it unfinished.
     cx.depth = depth;
@@ -204,6 +208,10 @@ pub async fn run(
         report(cx, &object, request, &result);
     }
     result
+}
+
+fn took_longer(limit: Duration) -> anyhow::Error {
+    anyhow::anyhow!("The policy took longer than {} seconds.", limit.as_secs())
 }
 
 fn report(

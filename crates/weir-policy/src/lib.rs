@@ -36,7 +36,7 @@ pub use kinds::{PolicyCx, PolicyKind, PolicyKinds};
 pub use password::PasswordPolicy;
 pub use password_expiry::PasswordExpiryPolicy;
 pub use reputation::ReputationPolicy;
-pub use request::{PolicyEffect, PolicyFailure, PolicyRequest, PolicyResult, RequestInfo};
+pub use request::{DryRun, PolicyEffect, PolicyFailure, PolicyRequest, PolicyResult, RequestInfo};
 pub use testing::{PolicyTest, TestRun, test_policy};
 pub use unique_password::UniquePasswordPolicy;
 pub use webhook_mapping::NotificationWebhookMapping;

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::time::Duration;
 use uuid::Uuid;
 use weir_core::Map;
 use weir_events::Origin;
@@ -133,6 +134,17 @@ pub enum PolicyEffect {
     },
 }
 
+/// What a dry run leaves out, and what it therefore cannot know.
+#[derive(Clone, Debug, Default)]
+pub struct DryRun {
+    /// What other servers would have been asked. With anything in it the policy's answer is not known.
+    pub not_asked: Vec<String>,
+    /// What would have happened, each as `{effect, …}`.
+    pub omitted: Vec<Value>,
+    /// How long policies would have waited.
+    pub waited: Duration,
+}
+
 /// The question.
 pub struct PolicyRequest<'a> {
     /// The person asked about; none for an anonymous visitor.
@@ -149,8 +161,8 @@ pub struct PolicyRequest<'a> {
     pub plan_redirect: Option<String>,
     /// A test run: no events are written.
     pub debug: bool,
-    /// Nothing may happen outside: no mails, no calls to other servers, no waiting.
-    pub dry_run: bool,
+    /// Nothing may happen outside: no mails, no questions to other servers, no waiting. What is left out is noted.
+    pub dry_run: Option<DryRun>,
     /// What policies want done; carried out by whoever asked, or by nobody.
     pub effects: Vec<PolicyEffect>,
 }
@@ -173,7 +185,29 @@ pub struct PolicyResult {
     pub inputs: Map,
 }
 
-impl PolicyRequest<'_> {
+impl<'a> PolicyRequest<'a> {
+    /// A question about a person, asked outside of flows.
+    pub fn new(user: Option<&'a Account>, http: &'a RequestInfo, obj: Value) -> Self {
+        Self {
+            user,
+            http,
+            obj,
+            context: Map::new(),
+            plan_context: None,
+            plan_redirect: None,
+            debug: false,
+            dry_run: None,
+            effects: Vec::new(),
+        }
+    }
+
+    /// In a dry run: notes that another server would be asked, and tells that it is not.
+    pub fn is_kept_from_asking(&mut self, whom: impl FnOnce() -> String) -> bool {
+        let Some(dry_run) = &mut self.dry_run else { return false };
+        dry_run.not_asked.push(whom());
+        true
+    }
+
     /// Adds where the client is, as far as databases know.
     pub fn locate(&mut self, site: &Site) {
         let ip = self.http.client_ip.as_str();

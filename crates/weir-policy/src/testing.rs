@@ -45,15 +45,9 @@ pub async fn test_policy(site: &Site, kinds: &PolicyKinds, run: TestRun<'_>) -> 
     let mut events = Vec::new();
     let mut cx = PolicyCx { site, snapshot: &snapshot, tx: &mut unit.tx, kinds, events: &mut events, depth: 0 };
     let mut request = PolicyRequest {
-        user: Some(run.user),
-        http: run.http,
-        obj: Value::Null,
         context: run.context,
-        plan_context: None,
-        plan_redirect: None,
         debug: true,
-        dry_run: false,
-        effects: Vec::new(),
+        ..PolicyRequest::new(Some(run.user), run.http, Value::Null)
     };
     let result = engine::run(&mut cx, run.policy, &mut request, None).await;
     unit.rollback().await?;

@@ -5,12 +5,12 @@ use crate::{
     keys,
     keys::PendingUser,
     planner::carry_out,
-    stage::{Cookie, Effect, LogIn},
+    stage::{Cookie, Effect, LogIn, Person},
 };
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use weir_core::{ApiError, Map, Resource as _};
-use weir_identity::{Account, User, accounts, reputation, session};
+use weir_identity::{User, accounts, reputation, session};
 use weir_resource::store;
 use weir_store::Durability;
 
@@ -85,15 +85,9 @@ impl Executor<'_> {
         if events.is_empty() {
             return Ok(());
         }
-        let subject: Option<Account> = match self.cx.context.get(keys::PENDING_USER) {
-            Some(PendingUser::Known(id)) => accounts::find(&mut self.cx.unit.tx, id).await.map_err(store)?,
-            Some(PendingUser::Claimed { .. }) => {
-                accounts::find_stand_in(&mut self.cx.unit.tx).await.map_err(store)?;
-                None
-            }
-            None => None,
-        };
-        if let Some(subject) = subject {
+        let pending = self.cx.context.get(keys::PENDING_USER);
+        let subject = Person::find(&mut self.cx.unit.tx, pending).await.map_err(store)?;
+        if let Some(subject) = subject.into_account() {
             let origin = &mut self.cx.unit.actor.origin;
             let mut user = subject.event_user();
             if let (Some(current), Some(map)) = (&self.cx.user, user.as_object_mut())

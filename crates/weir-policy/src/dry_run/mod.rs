@@ -1,10 +1,11 @@
 //! Asks the bindings of a target as [`Engine`] does, and tells why the answer is what it is. Nothing happens: no events,
-//! no mails, no calls to other servers, and what policies want done is only named.
+//! no mails, no waiting, no questions to other servers. What policies want done is only named, and what depends on
+//! another server is not known.
 
 #[cfg(test)]
 mod tests;
 
-use crate::{Engine, Mode, PolicyBinding, PolicyCx, PolicyEffect, PolicyFailure, PolicyRequest, engine};
+use crate::{DryRun, Engine, Mode, PolicyBinding, PolicyCx, PolicyEffect, PolicyFailure, PolicyRequest, engine};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::{
@@ -16,6 +17,9 @@ use uuid::Uuid;
 use weir_core::Map;
 use weir_events::cleanse;
 use weir_identity::membership;
+
+/// Name of the effect that takes a password away.
+pub const EXPIRE_PASSWORD: &str = "expire_password";
 
 /// Why a target applies or not.
 #[derive(Clone, Debug, Serialize)]
@@ -29,8 +33,8 @@ pub struct Explained {
     pub fixed: Value,
     /// No binding was asked: this is the answer then.
     pub empty_result: bool,
-    /// The answer.
-    pub passing: bool,
+    /// The answer; null when it depends on a policy whose answer is not known.
+    pub passing: Option<bool>,
     /// What the person would be told.
     pub messages: Vec<String>,
     /// What would be done.
@@ -50,7 +54,7 @@ pub async fn explain(
     request: &mut PolicyRequest<'_>,
 ) -> anyhow::Result<Explained> {
     let started = Instant::now();
-    (request.debug, request.dry_run) = (true, true);
+    (request.debug, request.dry_run) = (true, Some(DryRun::default()));
     request.locate(cx.site);
     let snapshot = Arc::clone(cx.snapshot);
     let mut bindings = snapshot.referring_by::<PolicyBinding>(engine.target, "target");
@@ -69,6 +73,7 @@ pub async fn explain(
             results.push(asked.passing);
             messages.extend(asked.messages);
             effects.extend(request.effects.drain(..).map(|effect| effect_shown(&effect)));
+            effects.extend(asked.omitted);
             node.extend(asked.shown);
         } else {
             let matches = request.user.map(|user| is_meant(binding, user.id, &groups));
@@ -84,13 +89,9 @@ pub async fn explain(
     if fixed > 0 {
         let passing = if engine.mode == Mode::All { matching == fixed } else { matching > 0 };
         together = json!({"passing": passing, "matching": matching, "of": fixed});
-        results.push(passing);
+        results.push(Some(passing));
     }
-    let passing = match engine.mode {
-        _ if results.is_empty() => engine.empty_result,
-        Mode::All => results.iter().all(|passing| *passing),
-        Mode::Any => results.iter().any(|passing| *passing),
-    };
+    let passing = combine(engine, &results);
     let micros = micros(started);
     let empty_result = results.is_empty();
     Ok(Explained {
@@ -103,6 +104,17 @@ pub async fn explain(
         effects,
         micros,
     })
+}
+
+/// As the engine combines them, as far as they are known: one answer may decide whatever the others are.
+fn combine(engine: &Engine, results: &[Option<bool>]) -> Option<bool> {
+    let decides = engine.mode == Mode::Any;
+    match results {
+        [] => Some(engine.empty_result),
+        _ if results.contains(&Some(decides)) => Some(decides),
+        _ if results.contains(&None) => None,
+        _ => Some(!decides),
+    }
 }
 
 fn micros(started: Instant) -> u64 {
@@ -151,8 +163,9 @@ fn head(cx: &PolicyCx<'_>, id: Uuid, binding: &PolicyBinding) -> Map {
 }
 
 struct Asked {
-    passing: bool,
+    passing: Option<bool>,
     messages: Vec<String>,
+    omitted: Vec<Value>,
     shown: Map,
 }
 
@@ -161,7 +174,21 @@ async fn ask(cx: &mut PolicyCx<'_>, request: &mut PolicyRequest<'_>, binding: &P
     let policy = binding.policy.as_ref().map(|policy| *policy.pk()).unwrap_or_default();
     let limit = Duration::from_secs(u64::from(binding.timeout));
     let keys: Vec<String> = request.context.keys().cloned().collect();
-    let (passing, messages, mut shown) = match engine::run(cx, policy, request, Some(limit)).await {
+    request.dry_run = Some(DryRun::default());
+    let ran = engine::run(cx, policy, request, Some(limit)).await;
+    let dry_run = request.dry_run.replace(DryRun::default()).unwrap_or_default();
+    let (passing, messages, mut shown) = match ran {
+        // Whatever it made of not being told counts for nothing.
+        ran if !dry_run.not_asked.is_empty() => {
+            let messages = match ran {
+                Ok(result) => result.messages,
+                Err(error) => error.downcast::<PolicyFailure>().map(|failure| failure.messages).unwrap_or_default(),
+            };
+            let shown = json!({
+                "result": null, "failed": false, "inputs": {"context": keys}, "not_asked": dry_run.not_asked,
+            });
+            (None, messages, shown)
+        }
         Ok(result) => {
             // What a kind does not name, it may have taken from anywhere in the context.
             let inputs = if result.inputs.is_empty() { json!({"context": keys}) } else { Value::Object(result.inputs) };
@@ -169,11 +196,11 @@ async fn ask(cx: &mut PolicyCx<'_>, request: &mut PolicyRequest<'_>, binding: &P
                 "result": result.passing, "raw_result": result.raw_result, "log_messages": result.log_messages,
                 "inputs": inputs, "failed": false,
             });
-            (result.passing != binding.negate, result.messages, shown)
+            (Some(result.passing != binding.negate), result.messages, shown)
         }
         Err(error) => {
             let shown = json!({"result": null, "failed": true, "inputs": {"context": keys}});
-            (binding.failure_result, PolicyFailure::messages(&error), shown)
+            (Some(binding.failure_result), PolicyFailure::messages(&error), shown)
         }
     };
     shown = cleanse(shown);
@@ -181,11 +208,11 @@ async fn ask(cx: &mut PolicyCx<'_>, request: &mut PolicyRequest<'_>, binding: &P
     shown.insert("passing".to_owned(), passing.into());
     shown.insert("messages".to_owned(), messages.clone().into());
     shown.insert("micros".to_owned(), micros(started).into());
-    Asked { passing, messages, shown }
+    Asked { passing, messages, omitted: dry_run.omitted, shown }
 }
 
 fn effect_shown(effect: &PolicyEffect) -> Value {
     match effect {
-        PolicyEffect::ExpirePassword { user, set } => json!({"effect": "expire_password", "user": user, "set": set}),
+        PolicyEffect::ExpirePassword { user, set } => json!({"effect": EXPIRE_PASSWORD, "user": user, "set": set}),
     }
 }

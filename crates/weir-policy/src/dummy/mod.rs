@@ -7,6 +7,7 @@ use crate::{PolicyCx, PolicyKind, PolicyRequest, PolicyResult};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::time::Duration;
 use uuid::Uuid;
 use weir_core::{Family, Random, Resource, resource::UuidKeyed};
@@ -70,9 +71,13 @@ impl PolicyKind for Dummy {
         cx: &mut PolicyCx<'_>,
         _id: Uuid,
         config: &DummyPolicy,
-        _request: &mut PolicyRequest<'_>,
+        request: &mut PolicyRequest<'_>,
     ) -> anyhow::Result<PolicyResult> {
-        tokio::time::sleep(Duration::from_secs(seconds(config, &*cx.site.random))).await;
-        Ok(PolicyResult::new(config.result, vec!["dummy".to_owned()]))
+        let wait = seconds(config, &*cx.site.random);
+        match &mut request.dry_run {
+            Some(dry_run) => dry_run.waited += Duration::from_secs(wait),
+            None => tokio::time::sleep(Duration::from_secs(wait)).await,
+        }
+        Ok(PolicyResult::new(config.result, vec!["dummy".to_owned()]).because(json!({"wait_seconds": wait})))
     }
 }

@@ -113,10 +113,11 @@ pub fn of_claim(handle: &str, json: &Json) -> Option<Object> {
 }
 
 /// What a run was given, to tell what it changed.
+#[derive(Default)]
 pub struct Sent {
     /// `context`, without the plan.
     pub context: Vec<(String, Value)>,
-    /// `flow_plan.context`.
+    /// `flow_plan.context`, when it was sent.
     pub plan: Option<Vec<(String, Value)>>,
 }
 
@@ -137,8 +138,13 @@ pub fn take_back(sent: &Sent, returned: &Value, request: &mut PolicyRequest<'_>)
     let context: Vec<(String, Value)> = named(context).into_iter().filter(|(k, _)| k != "flow_plan").collect();
     let is_shared = |name: &str| {
         let before = find(&sent.context, name);
-        matches!(before, Some(Value::Dict(_) | Value::List(_)))
-            && sent.plan.as_deref().is_some_and(|p| find(p, name) == before)
+        let is_same = match (&sent.plan, request.plan_context.as_deref()) {
+            (Some(plan), _) => find(plan, name) == before,
+            // The plan was not sent, as the source does not name it.
+            (None, Some(plan)) => plan.get(name) == request.context.get(name),
+            (None, None) => false,
+        };
+        is_same && matches!(before, Some(Value::Dict(_) | Value::List(_)))
     };
     let mut for_plan: Vec<(String, Option<Json>)> = Vec::new();
     let mut for_context: Vec<(String, Option<Json>)> = Vec::new();

@@ -69,11 +69,16 @@ pub async fn call(desk: &mut Desk<'_, '_, '_>, call: &Call) -> Result<Value, Rai
         "resolve_dns" => {
             let host = call.arg(0, "host").map(Value::key_text).unwrap_or_default();
             let version = call.arg(1, "ip_version").and_then(Value::as_int).and_then(|v| u8::try_from(v).ok());
+            let is_address = host.parse::<IpAddr>().is_ok();
+            if !is_address && desk.request.is_kept_from_asking(|| format!("DNS: {}", clean(&host))) {
+                return Err(not_asked());
+            }
             Ok(Value::list(desk.expressions.dns.resolve(&host, version).await))
         }
         "reverse_dns" => {
             let text = call.arg(0, "ip_addr").map(Value::key_text).unwrap_or_default();
             match text.parse::<IpAddr>() {
+                Ok(address) if desk.request.is_kept_from_asking(|| format!("DNS: {address}")) => Err(not_asked()),
                 Ok(address) => Ok(desk.expressions.dns.reverse(address).await.into()),
                 Err(_) => Ok(text.into()),
             }
@@ -85,6 +90,11 @@ pub async fn call(desk: &mut Desk<'_, '_, '_>, call: &Call) -> Result<Value, Rai
         }
         other => Err(Raise::no_function(other)),
     }
+}
+
+/// Where an expression wants something of another server in a dry run.
+pub fn not_asked() -> Raise {
+    Raise::new("RuntimeError", "In a dry run no other server is asked.")
 }
 
 fn needs_user(function: &str) -> Raise {
@@ -118,20 +128,17 @@ async fn call_policy(desk: &mut Desk<'_, '_, '_>, call: &Call) -> Result<Value, 
     let named = call.kwargs.iter().filter(|(name, _)| name != "name");
     context.extend(named.map(|(name, value)| (clean(name), to_json(value, Users::ByKey))));
     let mut request = PolicyRequest {
-        user: desk.request.user,
-        http: desk.request.http,
-        obj: desk.request.obj.clone(),
         context,
-        plan_context: desk.request.plan_context.as_deref_mut(),
-        plan_redirect: None,
         debug: desk.request.debug,
-        dry_run: desk.request.dry_run,
-        effects: Vec::new(),
+        dry_run: desk.request.dry_run.take(),
+        plan_context: desk.request.plan_context.as_deref_mut(),
+        ..PolicyRequest::new(desk.request.user, desk.request.http, desk.request.obj.clone())
     };
     let result = engine::run(desk.cx, policy, &mut request, None).await;
-    let redirect = request.plan_redirect.take();
+    let (redirect, dry_run) = (request.plan_redirect.take(), request.dry_run.take());
     let effects = std::mem::take(&mut request.effects);
     desk.request.effects.extend(effects);
+    desk.request.dry_run = dry_run;
     if redirect.is_some() {
         desk.request.plan_redirect = redirect;
     }
@@ -147,11 +154,13 @@ async fn call_policy(desk: &mut Desk<'_, '_, '_>, call: &Call) -> Result<Value, 
 fn create_event(desk: &mut Desk<'_, '_, '_>, call: &Call) -> Result<Value, Raise> {
     let name = call.arg(0, "action").map(|a| clean(&a.key_text())).filter(|a| !a.is_empty());
     let name = name.ok_or_else(|| Raise::new("TypeError", "ak_create_event() needs an action."))?;
-    let mut context = desk.variables.clone();
+    let mut context = if desk.is_policy { event_variables(desk.request) } else { desk.request.context.clone() };
     let named = call.kwargs.iter().filter(|(name, _)| name != "action");
     context.extend(named.map(|(name, value)| (clean(name), to_json(value, Users::Shown))));
     let event = Event::new(&format!("custom_{name}"), desk.name, Json::Object(context));
-    if desk.request.debug {
+    if let Some(dry_run) = &mut desk.request.dry_run {
+        dry_run.omitted.push(json!({"effect": "create_event", "action": event.action}));
+    } else if desk.request.debug {
         tracing::info!(action = event.action, "an event of a test run is not written");
     } else {
         desk.cx.events.push(event);
@@ -175,7 +184,7 @@ pub fn warn_of_old_name(desk: &mut Desk<'_, '_, '_>) {
 }
 
 /// What events say about the variables of a policy's run.
-pub fn event_variables(request: &PolicyRequest<'_>) -> Map {
+fn event_variables(request: &PolicyRequest<'_>) -> Map {
     let mut variables = Map::new();
     let user = request
         .user

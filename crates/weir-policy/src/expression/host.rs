@@ -1,13 +1,12 @@
 //! The server's side of a run: where an expression's questions arrive and who answers them.
 
 use super::{
-    Expressions, attributes,
+    Expressions, attributes, functions,
     query::{Asking, Query},
     session, sets, web,
 };
 use crate::{PolicyCx, PolicyRequest, outbound::OutboundResponse};
 use async_trait::async_trait;
-use weir_core::Map;
 use weir_expression::{Call, Host, Object, Raise, Value};
 
 /// What one run may ask.
@@ -20,8 +19,8 @@ pub struct Desk<'a, 'c, 'r> {
     pub request: &'a mut PolicyRequest<'r>,
     /// Name of the policy or mapping.
     pub name: &'a str,
-    /// What events of the run say about its variables.
-    pub variables: Map,
+    /// Whether it is the run of a policy, not of a mapping or prompt.
+    pub is_policy: bool,
     /// Query sets and managers, by number.
     pub sets: Vec<Query>,
     /// Answers of other servers, by number.
@@ -61,11 +60,12 @@ impl Desk<'_, '_, '_> {
         match kind {
             "set" => sets::call(self, key, &call).await,
             "response" => session::method(self.response(key)?, &call.name),
-            session::SESSION if self.request.dry_run => {
-                Err(Raise::new("RuntimeError", "In a dry run no other server is called."))
-            }
             session::SESSION => {
-                let response = session::call(&self.expressions.outbound, &call).await?;
+                let asked = session::request(&call)?;
+                if self.request.is_kept_from_asking(|| session::shown(&asked)) {
+                    return Err(functions::not_asked());
+                }
+                let response = session::send(&self.expressions.outbound, asked).await?;
                 let shown = session::response(&format!("response:{}", self.responses.len()), &response);
                 self.responses.push(response);
                 Ok(shown.into())
@@ -103,7 +103,7 @@ impl Host for Desk<'_, '_, '_> {
     async fn call(&mut self, call: Call) -> Result<Value, Raise> {
         match call.object.clone() {
             Some(object) => self.method(&object, call).await,
-            None => super::functions::call(self, &call).await,
+            None => functions::call(self, &call).await,
         }
     }
 }

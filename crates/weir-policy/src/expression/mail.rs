@@ -54,8 +54,9 @@ pub async fn send(desk: &mut Desk<'_, '_, '_>, call: &Call) -> Result<Value, Rai
             return Ok(false.into());
         }
     };
-    if desk.request.dry_run {
-        tracing::info!(expression = desk.name, "a mail of a dry run is not queued");
+    if let Some(dry_run) = &mut desk.request.dry_run {
+        let to: Vec<String> = wish.to.iter().map(|to| to.address.clone()).collect();
+        dry_run.omitted.push(json!({"effect": "send_mail", "to": to, "subject": wish.subject}));
         return Ok(true.into());
     }
     let Some(mailer) = desk.expressions.mailer.clone() else { return Ok(false.into()) };

@@ -15,6 +15,7 @@ mod objects;
 mod query;
 mod session;
 mod sets;
+mod simple;
 #[cfg(test)]
 mod tests;
 mod web;
@@ -125,28 +126,19 @@ impl Expressions {
     /// # Errors
     /// The exception's text, or why it could not run.
     pub async fn evaluate(&self, cx: &mut PolicyCx<'_>, source: &str, env: Environment<'_>) -> anyhow::Result<Value> {
-        let mut request = PolicyRequest {
-            user: env.user,
-            http: env.http,
-            obj: Value::Null,
-            context: env.variables,
-            plan_context: None,
-            plan_redirect: None,
-            debug: false,
-            dry_run: false,
-            effects: Vec::new(),
-        };
-        let variables = request.context.clone();
-        let mut desk = self.desk(cx, &mut request, env.name, variables);
+        let mut request =
+            PolicyRequest { context: env.variables, ..PolicyRequest::new(env.user, env.http, Value::Null) };
+        let mut desk = self.desk(cx, &mut request, env.name);
+        desk.is_policy = false;
+        let mut run = weir_expression::Request::new(env.name, source).depth(usize::from(desk.cx.depth));
         let context = desk.context().await?;
-        let asked = desk.request_object();
-        let person = desk.person();
-        let mut run = weir_expression::Request::new(env.name, source)
-            .variable("user", person)
-            .variable("request", asked)
-            .variable("http_request", web::object(env.http))
-            .depth(usize::from(desk.cx.depth))
-            .request_context(Python::dict(context.clone()));
+        run = run.variable("user", desk.person());
+        let asked = desk.request_object(&run);
+        let http = web::object(env.http, &run);
+        run = run.variable("request", asked).variable("http_request", http);
+        if run.may_use("context") {
+            run = run.request_context(Python::dict(context.clone()));
+        }
         for (name, value) in context {
             run = run.variable(&name, value);
         }
@@ -169,27 +161,47 @@ impl Expressions {
         source: &str,
         request: &mut PolicyRequest<'_>,
     ) -> anyhow::Result<PolicyResult> {
-        let variables = functions::event_variables(request);
-        let mut desk = self.desk(cx, request, name, variables);
-        let sent = Sent { context: desk.context().await?, plan: desk.plan().await? };
-        let mut context = sent.context.clone();
-        if let Some(plan) = &sent.plan {
-            let plan = Object::new("FlowPlan", "plan").attr("context", Python::dict(plan.clone()));
-            context.push(("flow_plan".to_owned(), plan.into()));
-        }
-        let http = desk.request.http;
-        let is_sso = sent.context.iter().find(|(name, _)| name == "is_sso").map(|(_, value)| value.clone());
-        let run = weir_expression::Request::new(name, source)
-            .variable("request", desk.request_object())
-            .variable("http_request", web::object(http))
-            .variable("ak_client_ip", web::client_ip(http))
-            .variable("ak_is_sso_flow", is_sso.unwrap_or(Python::Bool(false)))
-            .context(Python::dict(context))
-            // Of the policies inside each other, this one's own place does not count.
-            .depth(usize::from(desk.cx.depth.saturating_sub(1)));
-        let evaluation = self.pool.evaluate(run, &mut desk).await;
         let now = cx.site.clock.now();
-        let mut log_messages = log(name, &evaluation, now);
+        if source.len() <= self.pool.limits().source
+            && let Some(value) = simple::answer(cx.snapshot, source, &request.context)
+        {
+            return Ok(answered(name, &value, Vec::new(), Vec::new(), now));
+        }
+        let mut desk = self.desk(cx, request, name);
+        // Of the policies inside each other, this one's own place does not count.
+        let depth = usize::from(desk.cx.depth.saturating_sub(1));
+        let mut run = weir_expression::Request::new(name, source).depth(depth);
+        let http = desk.request.http;
+        if run.may_use("request") {
+            let asked = desk.request_object(&run);
+            run = run.variable("request", asked);
+        }
+        if run.may_use("http_request") {
+            let http = web::object(http, &run);
+            run = run.variable("http_request", http);
+        }
+        if run.may_use("ak_client_ip") {
+            run = run.variable("ak_client_ip", web::client_ip(http));
+        }
+        if run.may_use("ak_is_sso_flow") {
+            let is_sso = desk.request.context.get("is_sso").map(|json| simple::entry(desk.cx.snapshot, "is_sso", json));
+            run = run.variable("ak_is_sso_flow", is_sso.unwrap_or(Python::Bool(false)));
+        }
+        let mut sent = Sent::default();
+        if run.may_use("context") {
+            sent.context = desk.context().await?;
+            let mut context = sent.context.clone();
+            if run.may_look_up("flow_plan") {
+                sent.plan = desk.plan().await?;
+            }
+            if let Some(plan) = &sent.plan {
+                let plan = Object::new("FlowPlan", "plan").attr("context", Python::dict(plan.clone()));
+                context.push(("flow_plan".to_owned(), plan.into()));
+            }
+            run = run.context(Python::dict(context));
+        }
+        let evaluation = self.pool.evaluate(run, &mut desk).await;
+        let log_messages = log(name, &evaluation, now);
         if let Some(returned) = &evaluation.context {
             convert::take_back(&sent, returned, request);
         }
@@ -201,15 +213,7 @@ impl Expressions {
                 return Err(PolicyFailure { text, messages, log_messages, cause: Some(error) }.into());
             }
         };
-        if value == Python::None {
-            tracing::warn!(policy = name, "the expression returned nothing");
-            log_messages.push(json!({
-                "timestamp": now.to_rfc3339_opts(chrono::SecondsFormat::Micros, true), "log_level": "warning",
-                "logger": name, "event": "The expression returned None.", "attributes": {},
-            }));
-        }
-        let raw_result = to_json(&value, Users::Shown);
-        Ok(PolicyResult { passing: value.is_truthy(), messages, raw_result, log_messages, inputs: Map::new() })
+        Ok(answered(name, &value, messages, log_messages, now))
     }
 
     fn desk<'a, 'c, 'r>(
@@ -217,10 +221,37 @@ impl Expressions {
         cx: &'a mut PolicyCx<'c>,
         request: &'a mut PolicyRequest<'r>,
         name: &'a str,
-        variables: Map,
     ) -> Desk<'a, 'c, 'r> {
-        Desk { expressions: self, cx, request, name, variables, sets: Vec::new(), responses: Vec::new(), claimed: 0 }
+        Desk {
+            expressions: self,
+            cx,
+            request,
+            name,
+            is_policy: true,
+            sets: Vec::new(),
+            responses: Vec::new(),
+            claimed: 0,
+        }
     }
+}
+
+/// What a policy answers whose expression gave this.
+fn answered(
+    name: &str,
+    value: &Python,
+    messages: Vec<String>,
+    mut log_messages: Vec<Value>,
+    now: DateTime<Utc>,
+) -> PolicyResult {
+    if *value == Python::None {
+        tracing::warn!(policy = name, "the expression returned nothing");
+        log_messages.push(json!({
+            "timestamp": now.to_rfc3339_opts(chrono::SecondsFormat::Micros, true), "log_level": "warning",
+            "logger": name, "event": "The expression returned None.", "attributes": {},
+        }));
+    }
+    let raw_result = to_json(value, Users::Shown);
+    PolicyResult { passing: value.is_truthy(), messages, raw_result, log_messages, inputs: Map::new() }
 }
 
 impl Desk<'_, '_, '_> {
@@ -235,12 +266,19 @@ impl Desk<'_, '_, '_> {
         }
     }
 
-    fn request_object(&self) -> Object {
-        Object::new("PolicyRequest", "request")
-            .attr("user", self.person())
-            .attr("http_request", web::object(self.request.http))
+    /// With what of it the run may use.
+    fn request_object(&self, run: &weir_expression::Request) -> Object {
+        let mut object = Object::new("PolicyRequest", "request");
+        if run.may_use("user") {
+            object = object.attr("user", self.person());
+        }
+        if run.may_use("http_request") {
+            object = object.attr("http_request", web::object(self.request.http, run));
+        }
+        object
             .attr("obj", to_value(self.cx.snapshot, &self.request.obj))
-            .attr("debug", self.request.debug)
+            // A dry run shows what a real one would see.
+            .attr("debug", self.request.debug && self.request.dry_run.is_none())
             .shown_as("<PolicyRequest>")
     }
 
@@ -262,9 +300,7 @@ impl Desk<'_, '_, '_> {
         for (name, json) in map {
             let value = match name.as_str() {
                 "pending_user" => self.pending(&json).await?,
-                // What people typed or other systems said is never taken for an object.
-                "prompt_data" | "info" | "token" | "properties" | "oauth_userinfo" => Python::from(json),
-                _ => to_value(self.cx.snapshot, &json),
+                name => simple::entry(self.cx.snapshot, name, &json),
             };
             out.push((name, value));
         }

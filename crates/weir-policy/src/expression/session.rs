@@ -13,9 +13,8 @@ use weir_expression::{Call, Object, Raise, Value};
 /// Handle of the session.
 pub const SESSION: &str = "requests";
 
-/// Makes the call a method of the session asks for.
-pub async fn call(outbound: &Outbound, call: &Call) -> Result<OutboundResponse, Raise> {
-    let request = request(call)?;
+/// Makes a call.
+pub async fn send(outbound: &Outbound, request: OutboundRequest) -> Result<OutboundResponse, Raise> {
     outbound.send(request).await.map_err(|error| {
         let class = match error {
             OutboundError::Connection(_) => "ConnectionError",
@@ -30,7 +29,18 @@ fn wrong(text: &str) -> Raise {
     Raise::new("ValueError", text)
 }
 
-fn request(call: &Call) -> Result<OutboundRequest, Raise> {
+/// A call as a dry run names it: without anything that could be a secret.
+pub fn shown(request: &OutboundRequest) -> String {
+    let mut url = request.url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    // An address that cannot have a name in it has none.
+    let _ = (url.set_username(""), url.set_password(None));
+    format!("{} {url}", request.method)
+}
+
+/// The call that a method of the session asks for.
+pub fn request(call: &Call) -> Result<OutboundRequest, Raise> {
     let (method, first) = match call.name.as_str() {
         "request" => (call.arg(0, "method").map(|m| m.key_text().to_uppercase()).unwrap_or_default(), 1),
         verb @ ("get" | "post" | "put" | "patch" | "delete" | "head" | "options") => (verb.to_uppercase(), 0),

@@ -4,27 +4,33 @@ use crate::RequestInfo;
 use serde_json::Value as Json;
 use std::net::IpAddr;
 use weir_core::Map;
-use weir_expression::{Call, Object, Raise, Value};
+use weir_expression::{Call, Object, Raise, Request, Value};
 
 /// Handle of the request.
 pub const HTTP: &str = "http";
 
-/// The object.
-pub fn object(http: &RequestInfo) -> Object {
-    Object::new("HttpRequest", HTTP)
+/// The object, with what of it the run may use.
+pub fn object(http: &RequestInfo, run: &Request) -> Object {
+    let mut object = Object::new("HttpRequest", HTTP)
         .attr("method", http.method.as_str())
         .attr("path", http.path.as_str())
         .attr("path_info", http.path.as_str())
         .attr("scheme", if http.is_secure { "https" } else { "http" })
         .attr("request_id", http.request_id.as_str())
-        .attr("GET", last(&http.query))
+        .shown_as(format!("<HttpRequest: {} '{}'>", http.method, http.path));
+    let parts: [(&str, fn(&RequestInfo) -> Value); 6] = [
+        ("GET", |http| last(&http.query)),
         // Bodies belong to the stage they answer; what counts of them is in `prompt_data`.
-        .attr("POST", Value::Dict(Vec::new()))
-        .attr("META", meta(http))
-        .attr("headers", Value::dict(http.headers.iter().map(|(n, v)| (title(n), v.as_str()))))
-        .attr("COOKIES", last(&http.cookies))
-        .attr("session", session(http))
-        .shown_as(format!("<HttpRequest: {} '{}'>", http.method, http.path))
+        ("POST", |_| Value::Dict(Vec::new())),
+        ("META", meta),
+        ("headers", |http| Value::dict(http.headers.iter().map(|(n, v)| (title(n), v.as_str())))),
+        ("COOKIES", |http| last(&http.cookies)),
+        ("session", session),
+    ];
+    for (name, part) in parts.iter().filter(|(name, _)| run.may_use(name)) {
+        object = object.attr(*name, part(http));
+    }
+    object
 }
 
 /// `ak_client_ip`.

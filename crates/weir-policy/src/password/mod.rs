@@ -143,20 +143,23 @@ impl PolicyKind for Passwords {
         if config.check_static_rules && !config.has_enough(password) {
             return Ok(PolicyResult::new(false, vec![config.error_message.clone()]).because(inputs));
         }
-        if config.check_have_i_been_pwned {
-            if request.dry_run {
-                anyhow::bail!("In a dry run no other server is called.");
-            }
+        let asks = config.check_have_i_been_pwned && request.dry_run.is_none();
+        if asks {
             let count = stolen::count(&self.outbound, &self.hibp_url, password).await?;
             if count > u64::from(config.hibp_allowed_count) {
                 let text = format!("Password exists on {count} online lists.");
                 return Ok(PolicyResult::new(false, vec![text]).because(inputs));
             }
         }
-        if config.check_zxcvbn {
-            return Ok(guess(cx, config, request, password).await?.because(inputs));
+        let result = match config.check_zxcvbn {
+            true => guess(cx, config, request, password).await?,
+            false => PolicyResult::new(true, Vec::new()),
+        };
+        // What is refused anyway is refused whatever the list says.
+        if config.check_have_i_been_pwned && !asks && result.passing {
+            request.is_kept_from_asking(|| "the list of stolen passwords".to_owned());
         }
-        Ok(PolicyResult::new(true, Vec::new()).because(inputs))
+        Ok(result.because(inputs))
     }
 }
 

@@ -238,6 +238,23 @@ impl World {
         }
     }
 
+    /// Does something with the surroundings of policies; with the events that it leads to.
+    pub async fn within<T>(&self, work: impl AsyncFnOnce(&mut PolicyCx<'_>) -> T) -> (T, Vec<Event>) {
+        let (snapshot, mut tx, mut events) = (self.site.snapshot(), self.site.db.tx(), Vec::new());
+        let mut cx = PolicyCx {
+            site: &self.site,
+            snapshot: &snapshot,
+            tx: &mut tx,
+            kinds: &self.kinds,
+            events: &mut events,
+            depth: 0,
+        };
+        let result = work(&mut cx).await;
+        assert_eq!(cx.depth, 0);
+        assert!(!tx.is_writing());
+        (result, events)
+    }
+
     /// Asks the bindings of a target.
     pub async fn ask(&self, target: &str, mode: Mode, user: Option<&Account>) -> (EngineResult, Vec<Event>) {
         self.ask_from(target, mode, user, "").await
@@ -251,57 +268,17 @@ impl World {
         user: Option<&Account>,
         ip: &str,
     ) -> (EngineResult, Vec<Event>) {
-        let (snapshot, mut tx, mut events) = (self.site.snapshot(), self.site.db.tx(), Vec::new());
-        let mut cx = PolicyCx {
-            site: &self.site,
-            snapshot: &snapshot,
-            tx: &mut tx,
-            kinds: &self.kinds,
-            events: &mut events,
-            depth: 0,
-        };
         let http = RequestInfo { client_ip: ip.to_owned(), ..RequestInfo::default() };
-        let mut request = PolicyRequest {
-            user,
-            http: &http,
-            obj: Value::Null,
-            context: Map::new(),
-            plan_context: None,
-            plan_redirect: None,
-            debug: false,
-            dry_run: false,
-            effects: Vec::new(),
-        };
+        let mut request = PolicyRequest::new(user, &http, Value::Null);
         let engine = Engine::new(Uuid::parse_str(target).unwrap(), mode);
-        let result = engine.evaluate(&mut cx, &mut request).await.unwrap();
-        assert_eq!(cx.depth, 0);
-        (result, events)
+        self.within(async |cx| engine.evaluate(cx, &mut request).await.unwrap()).await
     }
 
     /// Runs a policy.
     pub async fn try_policy(&self, policy: &str, user: Option<&Account>, http: &RequestInfo, context: Value) -> Tried {
-        let (snapshot, mut tx, mut events) = (self.site.snapshot(), self.site.db.tx(), Vec::new());
-        let mut cx = PolicyCx {
-            site: &self.site,
-            snapshot: &snapshot,
-            tx: &mut tx,
-            kinds: &self.kinds,
-            events: &mut events,
-            depth: 0,
-        };
-        let mut request = PolicyRequest {
-            user,
-            http,
-            obj: Value::Null,
-            context: object(context),
-            plan_context: None,
-            plan_redirect: None,
-            debug: false,
-            dry_run: false,
-            effects: Vec::new(),
-        };
-        let limit = Some(Duration::from_secs(1));
-        let result = crate::engine::run(&mut cx, Uuid::parse_str(policy).unwrap(), &mut request, limit).await;
+        let mut request = PolicyRequest { context: object(context), ..PolicyRequest::new(user, http, Value::Null) };
+        let (limit, policy) = (Some(Duration::from_secs(1)), Uuid::parse_str(policy).unwrap());
+        let (result, _) = self.within(async |cx| crate::engine::run(cx, policy, &mut request, limit).await).await;
         let effects = request.effects;
         match result {
             Ok(result) => {
@@ -315,28 +292,20 @@ impl World {
 
     /// Runs an expression policy about a user in a flow with this plan context.
     pub async fn run_in(&self, source: &str, user: Option<&Account>, http: &RequestInfo, plan: Value) -> Ran {
-        let (snapshot, mut tx, mut events) = (self.site.snapshot(), self.site.db.tx(), Vec::new());
-        let mut cx = PolicyCx {
-            site: &self.site,
-            snapshot: &snapshot,
-            tx: &mut tx,
-            kinds: &self.kinds,
-            events: &mut events,
-            depth: 1,
-        };
         let mut plan = object(plan);
         let mut request = PolicyRequest {
-            user,
-            http,
-            obj: Value::Null,
             context: plan.clone(),
             plan_context: Some(&mut plan),
-            plan_redirect: None,
-            debug: false,
-            dry_run: false,
-            effects: Vec::new(),
+            ..PolicyRequest::new(user, http, Value::Null)
         };
-        let result = self.expressions.ask_policy(&mut cx, "tried", source, &mut request).await;
+        let run = async |cx: &mut PolicyCx<'_>| {
+            // As the engine runs it.
+            cx.depth = 1;
+            let result = self.expressions.ask_policy(cx, "tried", source, &mut request).await;
+            cx.depth -= 1;
+            result
+        };
+        let (result, events) = self.within(run).await;
         let (context, redirect) = (request.context, request.plan_redirect);
         Ran { result, events, context, plan, redirect }
     }

@@ -73,15 +73,9 @@ impl Ask {
         let mut messages = Vec::new();
         for policy in &config.validation_policies {
             let mut request = PolicyRequest {
-                user,
-                http: cx.request,
-                obj: Value::Null,
                 context: context.clone(),
                 plan_context: Some(&mut cx.context.0),
-                plan_redirect: None,
-                debug: false,
-                dry_run: false,
-                effects: Vec::new(),
+                ..PolicyRequest::new(user, cx.request, Value::Null)
             };
             request.locate(&app.site);
             let result = engine::run(&mut policies, *policy.pk(), &mut request, Some(LONGEST)).await;

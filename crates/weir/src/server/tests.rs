@@ -1,5 +1,6 @@
 mod applications;
 mod avatars;
+mod dry_run;
 mod escalation;
 mod events;
 mod objects;

@@ -1,7 +1,7 @@
 //! The request, the context and the plan.
 
 use crate::{
-    ExpressionPolicy, PolicyCx, RequestInfo,
+    ExpressionPolicy, RequestInfo,
     expression::{Environment, Expressions},
     tests::{World, http, object, worker},
 };
@@ -148,19 +148,8 @@ async fn mappings_and_prompts_have_their_own_variables() {
     let evaluate = |source: &'static str, variables: Value| {
         let (world, ada, request) = (&world, &ada, &request);
         async move {
-            let (snapshot, mut tx, mut events) = (world.site.snapshot(), world.site.db.tx(), Vec::new());
-            let mut cx = PolicyCx {
-                site: &world.site,
-                snapshot: &snapshot,
-                tx: &mut tx,
-                kinds: &world.kinds,
-                events: &mut events,
-                depth: 0,
-            };
             let env = Environment { name: "prompt", user: Some(ada), http: request, variables: object(variables) };
-            let result = world.expressions.evaluate(&mut cx, source, env).await;
-            assert_eq!(cx.depth, 0);
-            result
+            world.within(async |cx| world.expressions.evaluate(cx, source, env).await).await.0
         }
     };
     let value = evaluate(
@@ -198,16 +187,9 @@ async fn mappings_that_call_policies_do_not_wait_for_their_own_place() {
     settings.size = 1;
     let world = World::with(Expressions::new(Pool::new(settings))).await;
     world.create::<ExpressionPolicy>(json!({"name": "inner", "expression": "return 7"})).await;
-    let (snapshot, mut tx, mut events, request) = (world.site.snapshot(), world.site.db.tx(), Vec::new(), http());
-    let mut cx = PolicyCx {
-        site: &world.site,
-        snapshot: &snapshot,
-        tx: &mut tx,
-        kinds: &world.kinds,
-        events: &mut events,
-        depth: 0,
-    };
+    let request = http();
     let env = Environment { name: "prompt", user: None, http: &request, variables: object(json!({})) };
-    let value = world.expressions.evaluate(&mut cx, "return ak_call_policy('inner').raw_result", env).await.unwrap();
+    let source = "return ak_call_policy('inner').raw_result";
+    let (value, _) = world.within(async |cx| world.expressions.evaluate(cx, source, env).await.unwrap()).await;
     assert_eq!(value, json!(7));
 }

@@ -3,3 +3,4 @@
 mod calls;
 mod context;
 mod people;
+mod simple;
