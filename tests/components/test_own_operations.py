@@ -8,6 +8,11 @@ from conftest import wait_for
 
 
 @pytest.fixture
+def server(start_server):
+    return start_server()
+
+
+@pytest.fixture
 def document(server):
     return server.api("GET", "/schema/?format=json")
 
