@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-/// Reads a duration text. Keys down to microseconds, floats and signs allowed, separated by `;` or `,`.
+/// Reads a duration text. Keys down to microseconds, floats and signs allowed, separated by `;`.
 ///
 /// # Errors
 /// The sentence for the client when a part is unknown or no number.
@@ -11,7 +11,7 @@ pub fn parse(text: &str) -> Result<TimeDelta, String> {
     let refuse = || format!("{text} {REFUSAL}");
     let mut total_micros = 0f64;
     let mut parts = 0;
-    for part in text.split([';', ',']) {
+    for part in text.split(';') {
         let part = part.trim();
         if part.is_empty() {
             continue;

@@ -109,6 +109,8 @@ fn durations_add_up_and_unknown_units_are_refused() {
     assert_eq!(duration::parse("hours=1;minutes=2").unwrap(), chrono::TimeDelta::minutes(62));
     assert_eq!(duration::parse("days=-1").unwrap(), chrono::TimeDelta::days(-1));
     assert!(duration::parse("fortnights=1").is_err());
+    assert!(duration::parse("minutes=5;fortnights=1").is_err());
+    assert!(duration::parse("hours=1,minutes=2").is_err(), "a comma separates nothing");
     assert!(duration::parse("").is_err());
     assert!(duration::parse("weeks=1e300").is_err());
 }

@@ -455,7 +455,7 @@ fn flow_info(cx: &StageCx<'_>, app: &str, user: &str, next: Option<String>) -> V
 
 /// The background of a flow: its own, the brand's, the built-in one; with themed addresses when the name has `%(theme)s`.
 pub fn background(site: &Site, snapshot: &Snapshot, flow: &Flow, brand: Option<Uuid>) -> (String, Value) {
-    const BUILT_IN: &str = "/static/dist/assets/images/flow_background.jpg";
+    const BUILT_IN: &str = Site::BACKGROUND;
     let of_brand = brand
         .and_then(|id| snapshot.find(id))
         .map(|o| o.text("branding_default_flow_background").to_owned())

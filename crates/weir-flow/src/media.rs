@@ -5,8 +5,7 @@ use weir_resource::Site;
 
 /// The address of a picture.
 pub fn address(site: &Site, name: &str) -> String {
-    let direct = name.starts_with("http://") || name.starts_with("https://") || name.starts_with('/');
-    site.served(&if direct { name.to_owned() } else { format!("/media/public/{name}") })
+    site.picture(name)
 }
 
 /// The addresses for light and dark pages; null when the name has no `%(theme)s`.

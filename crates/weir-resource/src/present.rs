@@ -110,7 +110,7 @@ fn flow_set(cx: &Presenting<'_>, stage: &str) -> Value {
             "slug": text("slug"),
             "title": text("title"),
             "designation": text("designation"),
-            "background_url": cx.site.served(flow.text("background")),
+            "background_url": cx.site.background(flow.text("background")),
             "policy_engine_mode": text("policy_engine_mode"),
             "compatibility_mode": flow.doc.get("compatibility_mode").cloned().unwrap_or(Value::Bool(false)),
             "export_url": format!("{}/api/v3/flows/instances/{}/export/", cx.site.prefix, flow.text("slug")),

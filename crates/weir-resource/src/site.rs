@@ -69,6 +69,9 @@ pub struct Site {
 }
 
 impl Site {
+    /// The built-in background of flows.
+    pub const BACKGROUND: &'static str = "/static/dist/assets/images/flow_background.jpg";
+
     /// Opens the site: reads the installation keys (making them on first start) and the configuration.
     ///
     /// # Errors
@@ -97,6 +100,17 @@ impl Site {
     pub fn served(&self, address: &str) -> String {
         let ours = ["/static/", "/media/"].iter().any(|folder| address.starts_with(folder));
         if ours { format!("{}{address}", self.prefix) } else { address.to_owned() }
+    }
+
+    /// The address of a picture that an administrator named: a whole address, a path of the site, or an uploaded file.
+    pub fn picture(&self, name: &str) -> String {
+        let direct = name.starts_with("http://") || name.starts_with("https://") || name.starts_with('/');
+        self.served(&if direct { name.to_owned() } else { format!("/media/public/{name}") })
+    }
+
+    /// The address of a flow's background; the built-in one when the flow names none.
+    pub fn background(&self, name: &str) -> String {
+        self.picture(if name.is_empty() { Self::BACKGROUND } else { name })
     }
 
     /// The configuration now. Requests take it once and hold it to the end.

@@ -1,7 +1,7 @@
 //! The operations around flows: execute, inspector, diagram, cache.
 
-use super::visit::Visit;
-use crate::{Access, Call, Reply, Route, error};
+use super::visit::{self, Visit};
+use crate::{Access, Call, Reply, Route, Via, error};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use weir_core::{ApiError, Resource};
@@ -109,10 +109,15 @@ async fn inspect(call: &Call) -> Result<Reply, ApiError> {
         return Err(error::no_object("Flow"));
     }
     let nothing = || ApiError::BadRequest("There is no flow in this session.".to_owned());
-    let browser = call.caller.session().ok_or_else(nothing)?;
-    let state = FlowState::read(browser.row.flow.as_deref());
+    // Who asks may come with a token; what is looked at is always the flow of the cookie's session.
+    let row = match &call.caller.via {
+        Via::Session(browser) => browser.row.clone(),
+        Via::Token(_) => visit::find(&call.app, &call.request).await?.ok_or_else(nothing)?.1,
+        Via::Anonymous => return Err(nothing()),
+    };
+    let state = FlowState::read(row.flow.as_deref());
     let base = call.request.base_url();
     let cx = call.presenting(&call.snapshot, &base);
-    let shown: Option<Value> = inspector::inspect(&cx, &state, &browser.row.digest).await?;
+    let shown: Option<Value> = inspector::inspect(&cx, &state, &row.digest).await?;
     Ok(Reply::ok(&shown.ok_or_else(nothing)?).with(http::HeaderName::from_static("x-frame-options"), "SAMEORIGIN"))
 }

@@ -281,7 +281,7 @@ impl<'a> Visit<'a> {
 }
 
 /// The session of the cookie alone, for callers whose rights come from a token.
-async fn find(state: &AppState, request: &Incoming) -> Result<Option<(String, SessionRow)>, ApiError> {
+pub(super) async fn find(state: &AppState, request: &Incoming) -> Result<Option<(String, SessionRow)>, ApiError> {
     let Some(key) = session::key(state, request) else { return Ok(None) };
     let found = sessions::load(&state.site.db, &key, state.site.clock.now()).await.map_err(store)?;
     Ok(found.map(|(row, _)| (key, row)))
