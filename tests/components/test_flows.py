@@ -1,7 +1,7 @@
 """What administrators and scripts see of flows from outside: the inspector, durations, what stages refuse."""
 
 import requests
-from conftest import TOKEN
+from conftest import PASSWORD, TOKEN
 
 
 def test_the_inspector_shows_the_flow_of_the_cookie_to_whoever_comes_with_a_token(start_server):
@@ -33,3 +33,101 @@ def test_what_no_stage_takes(start_server):
     ]:
         refused = server.api("POST", f"/stages/{path}/", {"name": "s"} | body, expect=400)
         assert text in refused[field][0], refused
+
+
+def switch(browser, **body):
+    address = f"{browser.server.url}/api/v3/core/users/switch/?next=/if/x"
+    return browser.http.post(address, json=body, headers={"X-authentik-CSRF": browser.http.cookies["authentik_csrf"]})
+
+
+def accounts(browser):
+    me = browser.http.get(f"{browser.server.url}/api/v3/core/users/me/").json()
+    assert me["users"][0] == me["user"]
+    return [(user["username"], user["is_current"]) for user in me["users"]]
+
+
+def sign_in(browser, name):
+    slug = "default-authentication-flow"
+    assert browser.get(slug)["component"] == "ak-stage-identification"
+    browser.post(slug, {"uid_field": name})
+    return browser.post(slug, {"password": PASSWORD})
+
+
+def test_several_accounts_of_one_browser(start_server):
+    server = start_server()
+    ann, bob, eve = (server.user(name) for name in ("ann", "bob", "eve"))
+    for user in (ann, bob, eve):
+        server.set_password(user)
+    browser = server.browser()
+    sign_in(browser, "ann")
+    off = switch(browser, action="add")
+    assert (off.status_code, off.json()) == (400, {"non_field_errors": ["User switching is disabled."]})
+    server.flow("change", "authentication", ("user_login", {}))
+    flow = server.api("GET", "/flows/instances/change/")
+    [brand] = server.api("GET", "/core/brands/?default=true")["results"]
+    brand = f"/core/brands/{brand['brand_uuid']}/"
+    server.api("PATCH", brand, {"flow_user_switch": flow["pk"]})
+
+    # A second account beside the first, whose key stays good.
+    of_ann = dict(browser.http.cookies)
+    added = switch(browser, action="add")
+    assert added.json() == {"redirect": "/if/flow/default-authentication-flow/?next=%2Fif%2Fx"}
+    sign_in(browser, "bob")
+    assert accounts(browser) == [("bob", True), ("ann", False)]
+    alone = server.browser()
+    alone.http.cookies.update(of_ann)
+    assert alone.me()["username"] == "ann"
+
+    # Changing leads through the brand's flow, and back.
+    for body, status in [({"user_pk": bob["pk"]}, 404), ({"user_pk": eve["pk"]}, 404), ({}, 400)]:
+        assert switch(browser, action="switch", **body).status_code == status, body
+    of_bob = dict(browser.http.cookies)
+    assert switch(browser, user_pk=ann["pk"]).json() == {"redirect": "/if/flow/change/?next=%2Fif%2Fx"}
+    assert browser.get("change", "next=/if/x")["to"] == "/if/x"
+    assert accounts(browser) == [("ann", True), ("bob", False)]
+    assert alone.me() is None, "the session goes on under a new key"
+    # Whoever only names the session, without being its browser, gets nowhere.
+    stranger = server.browser()
+    sign_in(stranger, "eve")
+    assert switch(stranger, user_pk=ann["pk"]).status_code == 404
+    assert accounts(stranger) == [("eve", True)]
+
+    # The chosen account may have been signed out meanwhile, or become inactive.
+    assert switch(browser, user_pk=bob["pk"]).status_code == 200
+    [session] = server.api("GET", "/core/authenticated_sessions/?user__username=bob")["results"]
+    server.api("DELETE", f"/core/authenticated_sessions/{session['uuid']}/")
+    denied = browser.get("change")
+    assert denied["error_message"] == "The selected session is no longer available. Please try again."
+    assert accounts(browser) == [("ann", True)]
+    late = server.browser()
+    late.http.cookies.update(of_bob)
+    assert late.me() is None
+    # Without a flow for it, the next account takes the place of the first.
+    server.api("PATCH", brand, {"flow_user_switch": None})
+    of_ann = dict(browser.http.cookies)
+    sign_in(browser, "eve")
+    assert accounts(browser) == [("eve", True)]
+    alone = server.browser()
+    alone.http.cookies.update(of_ann)
+    assert alone.me() is None
+
+
+def test_external_users_land_in_the_application_of_the_brand(start_server):
+    server = start_server()
+    server.set_password(server.user("guest", type="external"))
+    browser = server.browser()
+    sign_in(browser, "guest")
+
+    def landing(path):
+        answer = browser.http.get(f"{server.url}{path}", allow_redirects=False)
+        return answer.status_code, answer.headers.get("location")
+
+    assert (landing("/"), landing("/if/user/")) == ((302, "/if/user/"), (403, None))
+    application = {"name": "App", "slug": "app", "meta_launch_url": "https://app.example.test/?for=%(username)s"}
+    application = server.api("POST", "/core/applications/", application)
+    [brand] = server.api("GET", "/core/brands/?default=true")["results"]
+    server.api("PATCH", f"/core/brands/{brand['brand_uuid']}/", {"default_application": application["pk"]})
+    for path in ("/", "/if/user/"):
+        assert landing(path) == (302, "https://app.example.test/?for=guest")
+    server.api("PATCH", "/core/applications/app/", {"meta_launch_url": "blank://blank"})
+    assert landing("/if/user/") == (403, None)

@@ -86,6 +86,12 @@ pub const REDIRECT_STAGE_TARGET: Key<String> = Key::new("redirect_stage_target")
 pub const DENY_MESSAGE: Key<String> = Key::new("deny_message");
 /// providers → title, consent, identification.
 pub const APPLICATION: Key<Value> = Key::new("application");
+/// `/core/users/switch/` → policies: somebody signed in signs in to one more account.
+pub const USER_SWITCH_ADD_USER: Key<bool> = Key::new("user_switch_add_user");
+/// `/core/users/switch/` → policies: whose session asks to change to another account's.
+pub const USER_SWITCH_FROM_USER: Key<Value> = Key::new("user_switch_from_user");
+/// `/core/users/switch/` → log-in stage: the session to change to.
+pub const USER_SWITCH_TARGET_SESSION: Key<Uuid> = Key::new("user_switch_target_session");
 /// source log-in → login event, user_write.
 pub const SOURCE: Key<Value> = Key::new("source");
 /// endpoint stage → identification, login event.

@@ -25,6 +25,7 @@ pub mod setup;
 pub mod sources;
 pub mod stage;
 pub mod state;
+pub mod switch;
 pub mod sync;
 
 #[cfg(test)]

@@ -101,6 +101,8 @@ pub struct LogIn {
     pub data: Map,
     /// End all other sessions of the user.
     pub terminate_others: bool,
+    /// Digest of a session of the user in this browser that goes on under a new key.
+    pub resumes: Option<String>,
 }
 
 /// A cookie to send.

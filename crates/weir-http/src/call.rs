@@ -1,9 +1,9 @@
 //! One call of an operation: who calls, with what, and the shared steps of handlers.
 
 use crate::{
-    Access, AppState, Caller, Incoming,
+    Access, AppState, Caller, Incoming, Via,
     body::{self, Part},
-    error, rest,
+    caller, error, rest,
 };
 use axum::body::Body;
 use schemars::JsonSchema;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 use weir_contract::Operation;
 use weir_core::{ApiError, Family, Map, ResourceType, field::fields_of, validate};
-use weir_identity::{Account, Grants};
+use weir_identity::{Account, Grants, SessionRow};
 use weir_policy::RequestInfo;
 use weir_resource::{Actor, ListQuery, Presenting, Snapshot, Stored, Unit, Visible, store};
 
@@ -191,6 +191,18 @@ impl Call {
         match self.request.parameter(name) {
             None | Some("") => Ok(None),
             Some(text) => text.parse().map(Some).map_err(|_| ApiError::field(name, "A valid integer is required.")),
+        }
+    }
+
+    /// The browser session that flows run in: the cookie's, also when a token tells who calls.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn flow_session(&self) -> Result<Option<SessionRow>, ApiError> {
+        match &self.caller.via {
+            Via::Session(browser) => Ok(Some(browser.row.clone())),
+            Via::Anonymous => Ok(None),
+            Via::Token(_) => Ok(caller::by_cookie(&self.app, &self.request).await?.map(|(_, row)| row)),
         }
     }
 

@@ -184,3 +184,10 @@ impl Caller {
         origin
     }
 }
+
+/// The session of the cookie alone, for callers whose rights come from a token.
+pub(crate) async fn by_cookie(app: &AppState, request: &Incoming) -> Result<Option<(String, SessionRow)>, ApiError> {
+    let Some(key) = session::key(app, request) else { return Ok(None) };
+    let found = sessions::load(&app.site.db, &key, app.site.clock.now()).await.map_err(store)?;
+    Ok(found.map(|(row, _)| (key, row)))
+}

@@ -6,6 +6,7 @@ use crate::{
     keys::PendingUser,
     planner::carry_out,
     stage::{Cookie, Effect, LogIn, Person},
+    switch,
 };
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -172,15 +173,17 @@ impl Executor<'_> {
         let flow = self.state.write();
         let app = self.cx.app;
         let now = app.site.clock.now();
-        let mut data = self.cx.session.as_ref().map(|s| s.data.clone()).unwrap_or_default();
-        // What the session before was bound to, and whom it impersonated, is nothing to the new one.
-        data.retain(|key, _| !OF_ONE_LOG_IN.contains(&key.as_str()));
-        data.extend(wish.data);
+        let others = switch::beside(&mut self.cx, wish.user).await.map_err(store)?;
+        let before = self.cx.session.clone();
+        let goes_on = match &others {
+            Some(_) => wish.resumes.as_deref(),
+            None => before.as_ref().map(|old| old.digest.as_str()),
+        };
         let key = session::new_key(&*app.site.random);
         let tx = &mut self.cx.unit.tx;
         // Locks the user's row before the session's, as everywhere: two orders would be a deadlock.
         let log_in = session::LogIn {
-            old: self.cx.session.as_ref().map(|s| s.digest.as_str()),
+            old: goes_on,
             key: &key,
             user_id: wish.user,
             epoch: self.cx.epochs.get(&wish.user).copied(),
@@ -192,10 +195,28 @@ impl Executor<'_> {
         let begun = session::log_in(tx, &*app.site.random, now, log_in).await.map_err(store)?;
         // Gone or locked while this request ran: look again, and refuse properly.
         let Some((row, account)) = begun else { return Err(RunError::Conflict) };
+        let mut data = match (&others, &before) {
+            (None, Some(old)) => old.data.clone(),
+            _ => row.data.clone(),
+        };
         // A second answer to the same plan finds that the version it read is no longer the last.
-        if self.cx.session.as_ref().is_some_and(|old| row.flow_version != old.flow_version + 1) {
+        let is_first = match (&others, &before) {
+            // The session before goes on by itself under its own key.
+            (Some(_), Some(old)) => {
+                session::save_flow(tx, &old.digest, old.flow_version, None, None).await.map_err(store)?
+            }
+            (None, Some(old)) => row.flow_version == old.flow_version + 1,
+            (_, None) => true,
+        };
+        if !is_first {
             return Err(RunError::Conflict);
         }
+        if let Some(others) = others {
+            data.insert(switch::OTHERS.to_owned(), json!(others));
+        }
+        // What the session before was bound to, and whom it impersonated, is nothing to the new one.
+        data.retain(|key, _| !OF_ONE_LOG_IN.contains(&key.as_str()));
+        data.extend(wish.data);
         session::save_flow(tx, &row.digest, row.flow_version, Some(&flow), Some(&data)).await.map_err(store)?;
         if wish.terminate_others {
             session::delete_of_user(tx, account.id, Some(&row.digest)).await.map_err(store)?;

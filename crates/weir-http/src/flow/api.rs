@@ -1,7 +1,7 @@
 //! The operations around flows: execute, inspector, diagram, cache.
 
-use super::visit::{self, Visit};
-use crate::{Access, Call, Reply, Route, Via, error};
+use super::visit::Visit;
+use crate::{Access, Call, Reply, Route, error};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use weir_core::{ApiError, Resource};
@@ -109,12 +109,7 @@ async fn inspect(call: &Call) -> Result<Reply, ApiError> {
         return Err(error::no_object("Flow"));
     }
     let nothing = || ApiError::BadRequest("There is no flow in this session.".to_owned());
-    // Who asks may come with a token; what is looked at is always the flow of the cookie's session.
-    let row = match &call.caller.via {
-        Via::Session(browser) => browser.row.clone(),
-        Via::Token(_) => visit::find(&call.app, &call.request).await?.ok_or_else(nothing)?.1,
-        Via::Anonymous => return Err(nothing()),
-    };
+    let row = call.flow_session().await?.ok_or_else(nothing)?;
     let state = FlowState::read(row.flow.as_deref());
     let base = call.request.base_url();
     let cx = call.presenting(&call.snapshot, &base);

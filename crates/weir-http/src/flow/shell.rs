@@ -23,7 +23,7 @@ use weir_pages::{
     Action, BrandView, FooterLink, LandingPage, LandingUser, Locale, Message, MessagePage, Notice, PagePolicy,
     PageView, SessionView,
 };
-use weir_resource::{Actor, Unit, store};
+use weir_resource::{Actor, Presenting, Stored, Unit, present_one, store};
 
 /// How pages look for this request.
 pub struct Look {
@@ -201,13 +201,41 @@ pub async fn root(State(http): State<Arc<FlowHttp>>, Extension(request): Extensi
             let start = format!("{}/", http.state.config.prefix());
             found(&http, &format!("/flows/-/default/authentication/?next={start}"))
         }
-        Ok(_) => {
-            let query = super::page::raw_query(&request);
-            let to = if query.is_empty() { "/if/user/".to_owned() } else { format!("/if/user/?{query}") };
-            found(&http, &to)
-        }
+        Ok(caller) => match application(&http, &request, &caller).await {
+            Ok(Some(to)) => go(StatusCode::FOUND, &to, Vec::new()),
+            Ok(None) => {
+                let query = super::page::raw_query(&request);
+                let to = if query.is_empty() { "/if/user/".to_owned() } else { format!("/if/user/?{query}") };
+                found(&http, &to)
+            }
+            Err(error) => failure(&http, &request, &error),
+        },
         Err(error) => failure(&http, &request, &error),
     }
+}
+
+/// Where the brand sends external users, whom the pages for insiders are not for: its default application.
+async fn application(http: &FlowHttp, request: &Incoming, caller: &Caller) -> Result<Option<String>, ApiError> {
+    let Some(user) = caller.user.as_ref().filter(|user| user.kind == "external") else { return Ok(None) };
+    let snapshot = http.state.site.snapshot();
+    let (_, brand) = brand_for_host(&snapshot, &request.host);
+    let wanted = brand.default_application.as_ref().and_then(|application| snapshot.find(application.uuid()));
+    let Some(object) = wanted else { return Ok(None) };
+    let base_url = request.base_url();
+    let cx = Presenting {
+        site: &http.state.site,
+        snapshot: &snapshot,
+        query: &[],
+        user_id: Some(user.id),
+        session: None,
+        base_url: &base_url,
+        operation: "",
+    };
+    let shown = present_one(&cx, &Stored::of(object)).await?;
+    let address = shown.get("launch_url").and_then(Value::as_str);
+    // Some applications are only there for their policies; their address leads nowhere.
+    let is_page = |to: &&str| ["https://", "http://", "/"].iter().any(|start| to.starts_with(start));
+    Ok(address.filter(is_page).map(str::to_owned))
 }
 
 /// `/flows/-/default/<designation>/`.
@@ -328,7 +356,10 @@ async fn landing(http: &FlowHttp, request: &Incoming) -> Result<Response, ApiErr
     let caller = caller(http, request).await?;
     let Some(user) = &caller.user else { return Ok(to_login(http, request)) };
     if user.kind == "external" {
-        return Ok(message(http, request, 403, Message::InternalOnly));
+        return Ok(match application(http, request, &caller).await? {
+            Some(to) => go(StatusCode::FOUND, &to, Vec::new()),
+            None => message(http, request, 403, Message::InternalOnly),
+        });
     }
     let snapshot = http.state.site.snapshot();
     let (_, brand) = brand_for_host(&snapshot, &request.host);

@@ -1,6 +1,6 @@
 //! A browser's dealings with flows during one HTTP request: its session, its user, the cookies it gets back.
 
-use crate::{AppState, Caller, Incoming, Via, csrf, session};
+use crate::{AppState, Caller, Incoming, Via, caller, csrf, session};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::MutexGuard;
 use uuid::Uuid;
@@ -49,7 +49,7 @@ impl<'a> Visit<'a> {
         let session = match &caller.via {
             Via::Session(browser) => Some((browser.key.clone(), browser.row.clone())),
             Via::Anonymous => None,
-            Via::Token(_) => find(state, request).await?,
+            Via::Token(_) => caller::by_cookie(state, request).await?,
         };
         let snapshot = state.site.snapshot();
         let info = caller.info(request, &snapshot);
@@ -278,11 +278,4 @@ impl<'a> Visit<'a> {
         }
         Ok(())
     }
-}
-
-/// The session of the cookie alone, for callers whose rights come from a token.
-pub(super) async fn find(state: &AppState, request: &Incoming) -> Result<Option<(String, SessionRow)>, ApiError> {
-    let Some(key) = session::key(state, request) else { return Ok(None) };
-    let found = sessions::load(&state.site.db, &key, state.site.clock.now()).await.map_err(store)?;
-    Ok(found.map(|(row, _)| (key, row)))
 }

@@ -7,7 +7,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc};
 use weir_core::{ApiError, Map};
-use weir_identity::{Group, Intent, NewToken, User, accounts, brand_for_host, initial, kind, token, user::self_view};
+use weir_identity::{
+    Account, Brand, Group, Intent, NewToken, User, accounts, brand_for_host, initial, kind, session, token,
+    user::self_view,
+};
 use weir_resource::{Unit, Visible, store};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -23,7 +26,11 @@ async fn me(call: Call) -> Result<Reply, ApiError> {
     let site = &call.app.site;
     let (_, brand) = brand_for_host(&call.snapshot, &call.request.host);
     let user = self_view(site, &call.snapshot, call.user()?, &brand.attributes, true).await?;
-    let mut body = json!({"user": user, "users": [user]});
+    let mut users = vec![user.clone()];
+    for account in others(&call, &brand).await? {
+        users.push(self_view(site, &call.snapshot, &account, &brand.attributes, false).await?);
+    }
+    let mut body = json!({"user": user, "users": users});
     if let Some(original) = &call.caller.original {
         let original = self_view(site, &call.snapshot, original, &brand.attributes, false).await?;
         if let Some(body) = body.as_object_mut() {
@@ -31,6 +38,18 @@ async fn me(call: Call) -> Result<Reply, ApiError> {
         }
     }
     Ok(Reply::ok(&body))
+}
+
+/// The other accounts signed in to this browser.
+async fn others(call: &Call, brand: &Brand) -> Result<Vec<Account>, ApiError> {
+    let Some(own) = call.caller.session().filter(|_| call.caller.original.is_none()) else { return Ok(Vec::new()) };
+    if brand.flow_user_switch.is_none() {
+        return Ok(Vec::new());
+    }
+    let (site, me) = (&call.app.site, call.user()?.id);
+    let listed = weir_flow::switch::others(&own.row.data);
+    let live = session::signed_in(&site.db, &listed, site.clock.now()).await.map_err(store)?;
+    Ok(live.into_iter().map(|(_, account)| account).filter(|account| account.id != me).collect())
 }
 
 async fn paths(call: Call) -> Result<Reply, ApiError> {

@@ -17,11 +17,11 @@ pub use write::{
     LogIn, NewSession, create, delete, delete_expired, delete_of_user, log_in, log_out, save_data, save_flow, touch,
 };
 
-use crate::{Account, Reader, attributes, digest};
+use crate::{Account, Reader, attributes, digest, reader::marks};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 use weir_core::{Map, Random};
-use weir_store::{Row, StoreError};
+use weir_store::{Row, StoreError, Val};
 
 /// Characters of a session key: 238 random bits.
 const KEY_LENGTH: usize = 40;
@@ -85,6 +85,9 @@ impl SessionRow {
     }
 }
 
+const COLUMNS: &str = "s.key_digest, s.uuid, s.\"user\", s.security_epoch, s.data, s.flow, s.flow_version, s.expires, \
+                       s.last_ip, s.last_user_agent, s.last_used, s.created";
+
 /// The live session of a key, with its user when somebody signed in. Sessions that ended, of another epoch, or of an
 /// inactive user are none.
 pub async fn load(
@@ -105,8 +108,7 @@ pub async fn load_digest(
     now: DateTime<Utc>,
 ) -> Result<Option<(SessionRow, Option<Account>)>, StoreError> {
     let sql = format!(
-        "SELECT s.key_digest, s.uuid, s.\"user\", s.security_epoch, s.data, s.flow, s.flow_version, s.expires, \
-         s.last_ip, s.last_user_agent, s.last_used, s.created, {} FROM identity_session s \
+        "SELECT {COLUMNS}, {} FROM identity_session s \
          LEFT JOIN identity_user u ON u.id = s.\"user\" WHERE s.key_digest = $1 AND s.expires > $2",
         Account::columns("u", "u_")
     );
@@ -127,4 +129,26 @@ pub async fn of_user(mut reader: impl Reader, user_id: i64, now: DateTime<Utc>) 
                ORDER BY s.created DESC";
     let rows = reader.read(sql, &[user_id.into(), now.into()]).await?;
     rows.iter().map(SessionRow::from_row).collect()
+}
+
+/// The live sessions among these that somebody signed in to, with their users, the oldest first.
+pub async fn signed_in(
+    mut reader: impl Reader,
+    uuids: &[Uuid],
+    now: DateTime<Utc>,
+) -> Result<Vec<(SessionRow, Account)>, StoreError> {
+    if uuids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "SELECT {COLUMNS}, {} FROM identity_session s JOIN identity_user u ON u.id = s.\"user\" \
+         WHERE s.expires > $1 AND u.is_active = TRUE AND s.security_epoch = u.security_epoch AND s.uuid IN ({}) \
+         ORDER BY s.created, s.uuid",
+        Account::columns("u", "u_"),
+        marks(2, uuids.len())
+    );
+    let mut vals: Vec<Val> = vec![now.into()];
+    vals.extend(uuids.iter().map(|uuid| Val::from(*uuid)));
+    let rows = reader.read(&sql, &vals).await?;
+    rows.iter().map(|row| Ok((SessionRow::from_row(row)?, Account::from_row(row, "u_")?))).collect()
 }

@@ -43,7 +43,7 @@ fn stage(call: &Call) -> Result<(Uuid, Arc<AuthenticatorDuoStage>), ApiError> {
 }
 
 async fn enrolment_status(engine: &App, call: &Call) -> Result<Reply, ApiError> {
-    let state = call.caller.session().map(|browser| FlowState::read(browser.row.flow.as_deref()));
+    let state = call.flow_session().await?.map(|session| FlowState::read(session.flow.as_deref()));
     let plan = state.and_then(|state| state.plan).ok_or_else(ApiError::unauthenticated)?;
     let (id, config) = stage(call)?;
     let enrolment = Enrolment::find(&plan.context, id);

@@ -12,6 +12,7 @@ use weir_events::action;
 use weir_flow::{
     Effect, LogIn, Outcome, Reject, Stage, StageCx, View, keys,
     stage::{Cookie, Person},
+    switch,
 };
 use weir_identity::{Account, session};
 
@@ -20,6 +21,9 @@ pub struct UserLogin;
 
 /// Name of the cookie that makes a browser known.
 const DEVICE_COOKIE: &str = "authentik_device";
+
+/// What is said when another account of the browser has been signed out meanwhile.
+const GONE: &str = "The selected session is no longer available. Please try again.";
 
 /// Claims of the device cookie.
 #[derive(Serialize, Deserialize)]
@@ -57,6 +61,14 @@ impl UserLogin {
             Person::Known(account) if account.is_active => *account,
             _ => return Ok(Outcome::Deny(None)),
         };
+        let resumes = match cx.context.get(keys::USER_SWITCH_TARGET_SESSION) {
+            None => None,
+            Some(target) => match switch::find(cx, target, account.id).await? {
+                Some(session) => Some(session.digest),
+                None => return Ok(Outcome::Deny(Some(GONE.to_owned()))),
+            },
+        };
+        cx.context.remove(keys::USER_SWITCH_TARGET_SESSION);
         if !cx.context.object_mut(keys::AUTH_METHOD_ARGS).contains_key("known_device") {
             let known = Self::is_known_device(cx, &account).await?;
             cx.context.object_mut(keys::AUTH_METHOD_ARGS).insert("known_device".to_owned(), known.into());
@@ -83,6 +95,7 @@ impl UserLogin {
             expires: (life > TimeDelta::zero()).then(|| now + life),
             data: bindings(config),
             terminate_others: config.terminate_other_sessions,
+            resumes,
         }));
         let context = event_context(cx);
         cx.event(action::LOGIN, context);
