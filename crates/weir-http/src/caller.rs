@@ -133,6 +133,7 @@ impl Caller {
     async fn touch(&self, app: &AppState, request: &Incoming, row: &SessionRow) {
         let mut tx = app.site.db.tx();
         tx.set_durability(Durability::Relaxed);
+        tx.last_write_follows();
         let (ip, agent, now) = (self.client_ip.to_string(), request.user_agent(), app.site.clock.now());
         let done = match sessions::touch(&mut tx, row, &ip, agent, now).await {
             Ok(true) => tx.commit().await,

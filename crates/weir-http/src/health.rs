@@ -33,6 +33,16 @@ impl Metrics {
         Ok(Self(builder.install_recorder().context("the metrics recorder cannot be installed")?))
     }
 
+    /// Brings what was measured into its buckets from time to time. Without it every single value would be kept until
+    /// somebody asks for the text.
+    pub async fn tend(self) {
+        let mut time = tokio::time::interval(Duration::from_secs(5));
+        loop {
+            time.tick().await;
+            self.0.run_upkeep();
+        }
+    }
+
     /// The text for scrapers.
     pub fn render(&self) -> String {
         self.0.run_upkeep();

@@ -18,17 +18,29 @@ impl Reader for &Db {
     async fn read(&mut self, sql: &str, vals: &[Val]) -> Result<Vec<Row>, StoreError> {
         Db::read(self, sql, vals).await
     }
+
+    async fn read_one(&mut self, sql: &str, vals: &[Val]) -> Result<Option<Row>, StoreError> {
+        Db::read_one(self, sql, vals).await
+    }
 }
 
 impl Reader for Tx {
     async fn read(&mut self, sql: &str, vals: &[Val]) -> Result<Vec<Row>, StoreError> {
         Tx::read(self, sql, vals).await
     }
+
+    async fn read_one(&mut self, sql: &str, vals: &[Val]) -> Result<Option<Row>, StoreError> {
+        Tx::read_one(self, sql, vals).await
+    }
 }
 
 impl<R: Reader> Reader for &mut R {
     async fn read(&mut self, sql: &str, vals: &[Val]) -> Result<Vec<Row>, StoreError> {
         (**self).read(sql, vals).await
+    }
+
+    async fn read_one(&mut self, sql: &str, vals: &[Val]) -> Result<Option<Row>, StoreError> {
+        (**self).read_one(sql, vals).await
     }
 }
 

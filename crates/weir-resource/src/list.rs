@@ -1,6 +1,6 @@
 //! Lists: filters, search, ordering and pages over documents in memory and over tables in SQL.
 
-use crate::{Condition, HookSet, Keep, Snapshot, Stored, Unit, store, table};
+use crate::{Condition, HookSet, Keep, Snapshot, Stored, Unit, counts::Count, store, table};
 use serde_json::{Value, json};
 use std::cmp::Ordering;
 use weir_core::{ApiError, Backing, Family, Field, Kind, Map, ResourceType, TableDef, validate::check_kind};
@@ -206,18 +206,28 @@ impl Unit<'_> {
     ) -> Result<Page, ApiError> {
         let (current, size) = query.page(&self.snapshot)?;
         let (where_sql, mut vals) = self.wheres(kind, def, query, visible)?.finish();
-        let count = self.count(kind, def, (&where_sql, &vals), current.saturating_mul(size)).await?;
-        if current > 1 && (current - 1).saturating_mul(size) >= count {
+        let skip = (current - 1).saturating_mul(size);
+        let Count { number: count, is_exact } = self.count(kind, def, (&where_sql, &vals), skip, size).await?;
+        if current > 1 && skip >= count {
             return Err(ApiError::NotFound("Invalid page.".to_owned()));
         }
-        let mut order: Vec<String> = query
+        let mut order: Vec<(String, bool)> = query
             .ordering(kind)
             .into_iter()
             .filter(|(f, _)| !def.links.iter().any(|l| l.field == f.name))
-            .map(|(field, down)| format!("{}{}", table::column(&field.name), if down { " DESC" } else { "" }))
+            .map(|(field, down)| (table::column(&field.name), down))
             .collect();
         // The key makes the order total, so that pages neither repeat nor skip.
-        order.push(def.pk.to_owned());
+        order.push((def.pk.to_owned(), false));
+        // Pages near the end are read from there: both databases walk over everything that is to be skipped.
+        let left = count.saturating_sub(skip);
+        let is_nearer_to_the_end = is_exact && skip > left;
+        let (limit, offset) =
+            if is_nearer_to_the_end { (left.min(size), left.saturating_sub(size)) } else { (size, skip) };
+        let order: Vec<String> = order
+            .into_iter()
+            .map(|(column, down)| if down == is_nearer_to_the_end { column } else { column + " DESC" })
+            .collect();
         let sql = format!(
             "SELECT * FROM {}{where_sql} ORDER BY {} LIMIT ${} OFFSET ${}",
             def.table,
@@ -225,37 +235,14 @@ impl Unit<'_> {
             vals.len() + 1,
             vals.len() + 2
         );
-        vals.push(i64::try_from(size).unwrap_or(i64::MAX).into());
-        vals.push(i64::try_from((current - 1).saturating_mul(size)).unwrap_or(i64::MAX).into());
-        let rows = self.tx.read(&sql, &vals).await.map_err(store)?;
+        vals.push(i64::try_from(limit).unwrap_or(i64::MAX).into());
+        vals.push(i64::try_from(offset).unwrap_or(i64::MAX).into());
+        let mut rows = self.tx.read(&sql, &vals).await.map_err(store)?;
+        if is_nearer_to_the_end {
+            rows.reverse();
+        }
         let rows = table::read_rows(self.site, Some(&mut self.tx), kind, def, rows).await?;
         Ok(Page { rows: rows.into_iter().map(|r| r.stored).collect(), count, current, size })
-    }
-
-    /// The number of matches; `shown` of them have been seen when this page has.
-    async fn count(
-        &mut self,
-        kind: &'static ResourceType,
-        def: &'static TableDef,
-        (where_sql, vals): (&str, &[Val]),
-        shown: u64,
-    ) -> Result<u64, ApiError> {
-        let counting = self.site.hooks.of(kind.model).iter().find_map(|hooks| hooks.counting());
-        let row = match counting {
-            Some(counting) if where_sql.is_empty() => self.tx.read_one(counting.all, &[]).await,
-            Some(counting) => {
-                let most = i64::try_from(counting.most.max(shown.saturating_add(1))).unwrap_or(i64::MAX);
-                let mut vals = vals.to_vec();
-                vals.push(most.into());
-                let (table, limit) = (def.table, vals.len());
-                let sql =
-                    format!("SELECT COUNT(*) AS n FROM (SELECT 1 FROM {table}{where_sql} LIMIT ${limit}) AS matching");
-                self.tx.read_one(&sql, &vals).await
-            }
-            None => self.tx.read_one(&format!("SELECT COUNT(*) AS n FROM {}{where_sql}", def.table), vals).await,
-        };
-        let count = row.map_err(store)?.map_or(Ok(0), |row| row.int("n")).map_err(store)?;
-        Ok(u64::try_from(count).unwrap_or(0))
     }
 
     /// Up to `limit` objects of a table in the kind's own order, after one that was read before: for whoever reads all of

@@ -1,6 +1,6 @@
 //! What the whole process shares: database, registry, snapshot, clock, randomness, installation keys.
 
-use crate::{HookSet, Object, Pictures, Settings, Snapshot, Stored, store, table};
+use crate::{HookSet, Object, Pictures, Settings, Snapshot, Stored, counts::Counts, store, table};
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use serde_json::Value;
@@ -63,6 +63,7 @@ pub struct Site {
     /// What comes before every path of the site: empty, or `/` and a name.
     pub prefix: String,
     snapshot: ArcSwap<Snapshot>,
+    pub(crate) counts: Counts,
     /// Held from the first configuration write of a unit until its snapshot is in place, so that no writer of this
     /// node works on a snapshot that lacks the write before.
     pub(crate) writing: Arc<Mutex<()>>,
@@ -89,6 +90,7 @@ impl Site {
             installation,
             prefix: parts.prefix,
             snapshot: ArcSwap::default(),
+            counts: Counts::default(),
             writing: Arc::new(Mutex::new(())),
         };
         site.reload().await?;

@@ -1,8 +1,8 @@
 //! The database handle: reads, transactions, health.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, pin::Pin, sync::Arc};
 
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, postgres::PgRow};
 use tokio::sync::{Notify, watch};
 
 use crate::{
@@ -65,28 +65,34 @@ impl Db {
     /// Runs one reading statement outside any transaction.
     pub async fn read(&self, sql: &str, vals: &[Val]) -> Result<Vec<Row>, StoreError> {
         val::check(vals)?;
-        match self.backend() {
-            Backend::Sqlite(sqlite) => {
+        let reading: Work<'_, Vec<Row>> = match self.backend() {
+            Backend::Sqlite(sqlite) => Box::pin(async move {
+                let mut lease = sqlite.readers.lease().await?;
                 let query = val::bind(sqlx::query(AssertSqlSafe(sql)), vals);
-                Ok(query.fetch_all(&sqlite.readers).await?.into_iter().map(Row::from).collect())
-            }
-            Backend::Postgres(postgres) => {
-                let mut asked = 0;
-                let rows = loop {
-                    let query = val::bind(sqlx::query(AssertSqlSafe(sql)), vals).persistent(postgres.persistent);
-                    match query.fetch_all(&postgres.pool).await {
-                        Err(error) if postgres.may_ask_again(&error, &mut asked) => {}
-                        done => break done?,
-                    }
-                };
+                let rows = query.fetch_all(lease.connection()?).await?;
+                lease.give_back();
                 Ok(rows.into_iter().map(Row::from).collect())
-            }
-        }
+            }),
+            Backend::Postgres(postgres) => Box::pin(read_postgres(postgres, sql, vals)),
+        };
+        reading.await
     }
 
     /// Runs one reading statement that finds at most one row of interest.
     pub async fn read_one(&self, sql: &str, vals: &[Val]) -> Result<Option<Row>, StoreError> {
-        Ok(self.read(sql, vals).await?.into_iter().next())
+        let Backend::Sqlite(sqlite) = self.backend() else {
+            return Ok(self.read(sql, vals).await?.into_iter().next());
+        };
+        val::check(vals)?;
+        let reading: Work<'_, Option<Row>> = Box::pin(async move {
+            let mut lease = sqlite.readers.lease().await?;
+            let query = val::bind(sqlx::query(AssertSqlSafe(sql)), vals);
+            // The connection's thread need not come back to say that there are no more.
+            let row = query.fetch_optional(lease.connection()?).await?;
+            lease.give_back();
+            Ok(row.map(Row::from))
+        });
+        reading.await
     }
 
     /// Brings the schema up to date; returns the names of the migrations applied now.
@@ -130,7 +136,23 @@ impl Db {
     /// Periodic care, about once an hour: refreshes the planner's statistics on SQLite.
     pub async fn maintain(&self) -> Result<(), StoreError> {
         if let Backend::Sqlite(sqlite) = self.backend() {
-            sqlx::query("PRAGMA optimize").execute(&sqlite.writer).await?;
+            let mut lease = sqlite.writer.lease().await?;
+            sqlx::query("PRAGMA optimize").execute(lease.connection()?).await?;
+            lease.give_back();
+        }
+        Ok(())
+    }
+
+    /// To be called when much was written at once: the planner of PostgreSQL would otherwise not know of it until its
+    /// housekeeping comes by.
+    pub async fn settle(&self) -> Result<(), StoreError> {
+        self.maintain().await?;
+        if let Backend::Postgres(postgres) = self.backend() {
+            let mut lease = postgres.lanes.lease().await?;
+            sqlx::raw_sql("SET statement_timeout = 0").execute(lease.connection()?).await?;
+            // It runs outside transactions only. The setting is this connection's, which is therefore not given back.
+            sqlx::raw_sql("VACUUM (ANALYZE)").execute(lease.connection()?).await?;
+            lease.set_open(true);
         }
         Ok(())
     }
@@ -160,4 +182,26 @@ impl Db {
             Backend::Postgres(_) => 0,
         }
     }
+}
+
+/// Work on a connection, of a type that does not grow into the callers'.
+pub(crate) type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+async fn read_postgres(postgres: &Postgres, sql: &str, vals: &[Val]) -> Result<Vec<Row>, StoreError> {
+    let mut asked = 0;
+    loop {
+        match try_postgres(postgres, sql, vals).await {
+            Ok(rows) => return Ok(rows.into_iter().map(Row::from).collect()),
+            Err(error) if postgres.may_ask_again(&error, &mut asked) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn try_postgres(postgres: &Postgres, sql: &str, vals: &[Val]) -> Result<Vec<PgRow>, sqlx::Error> {
+    let mut lease = postgres.lanes.lease().await?;
+    let query = val::bind(sqlx::query(AssertSqlSafe(sql)), vals).persistent(postgres.persistent);
+    let rows = query.fetch_all(lease.connection()?).await?;
+    lease.give_back();
+    Ok(rows)
 }

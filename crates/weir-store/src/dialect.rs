@@ -78,15 +78,25 @@ impl Dialect {
         }
     }
 
-    /// A condition that looks a word up in a full-text index of trigrams, with `?` for the value; none when there is no
-    /// index or the word is too short for it. PostgreSQL uses its index for pattern matches by itself.
+    /// A condition that looks a part of a word up in an index of trigrams, with `?` for the value; none when there is no
+    /// index or the word is too short for it. On SQLite the index is a table of full-text search, on PostgreSQL a table
+    /// with the columns `id` and `words`.
     #[must_use]
     pub fn trigram_match(self, index: &str, key: &str, word: &str) -> Option<(String, Val)> {
-        if self == Self::Postgres || index.is_empty() || word.chars().count() < 3 {
+        if index.is_empty() {
             return None;
         }
-        let sql = format!("{key} IN (SELECT rowid FROM {index} WHERE {index} MATCH ?)");
-        Some((sql, Val::from(format!("\"{}\"", word.replace('"', "\"\"")))))
+        match self {
+            Self::Sqlite if word.chars().count() < 3 => None,
+            Self::Sqlite => {
+                let sql = format!("{key} IN (SELECT rowid FROM {index} WHERE {index} MATCH ?)");
+                Some((sql, Val::from(format!("\"{}\"", word.replace('"', "\"\"")))))
+            }
+            Self::Postgres => {
+                let sql = format!("{key} IN (SELECT id FROM {index} WHERE {})", self.like_ci("words", "?"));
+                Some((sql, Val::from(format!("%{}%", escape_like(word)))))
+            }
+        }
     }
 
     /// Equality without regard to case; an index over `lower(column)` serves it.

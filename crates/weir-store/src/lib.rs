@@ -8,6 +8,7 @@ mod db;
 pub mod dialect;
 mod error;
 pub mod jobs;
+mod lanes;
 mod migrate;
 mod postgres;
 mod row;

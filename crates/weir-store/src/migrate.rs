@@ -34,6 +34,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 16, name: "mapping_names", sql: include_str!("../migrations/0016_mapping_names.sql") },
     Migration { version: 17, name: "sync_sought", sql: include_str!("../migrations/0017_sync_sought.sql") },
     Migration { version: 18, name: "event_search", sql: include_str!("../migrations/0018_event_search.sql") },
+    Migration { version: 19, name: "user_search", sql: include_str!("../migrations/0019_user_search.sql") },
 ];
 
 /// What has been applied and what is waiting.

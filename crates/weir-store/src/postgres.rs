@@ -3,18 +3,20 @@
 use std::{str::FromStr as _, time::Duration};
 
 use sqlx::{
-    ConnectOptions as _, Connection as _, PgPool,
+    ConnectOptions as _, Connection as _,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
-use crate::{DbSettings, StoreError};
+use crate::{DbSettings, StoreError, lanes::Lanes};
 
 /// NOTIFY channel of configuration changes; the payload is the revision.
 pub(crate) const CHANNEL: &str = "weir_configuration";
+/// A connection that has rested for longer is asked whether it still works.
+const TRUST: Duration = Duration::from_secs(1);
 
 pub(crate) struct Postgres {
-    pub(crate) pool: PgPool,
+    pub(crate) lanes: Lanes<sqlx::Postgres>,
     pub(crate) persistent: bool,
     listener: JoinHandle<()>,
 }
@@ -49,7 +51,7 @@ impl Postgres {
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
-                    if meta.idle_for < Duration::from_secs(1) {
+                    if meta.idle_for < TRUST {
                         return Ok(true);
                     }
                     Ok(matches!(timeout(Duration::from_secs(2), connection.ping()).await, Ok(Ok(()))))
@@ -59,19 +61,24 @@ impl Postgres {
             .await
             .map_err(open_error)?;
         let listener = tokio::spawn(listen(options, changes));
-        Ok(Self { pool, persistent: settings.statement_cache, listener })
+        let lanes = Lanes::new(pool, settings.acquire_timeout, Some(TRUST));
+        Ok(Self { lanes, persistent: settings.statement_cache, listener })
     }
 
     /// After a restart of the server the pool still holds dead connections. What has not changed anything yet may ask
     /// again until one lives; dead ones leave the pool as they are found.
     pub(crate) fn may_ask_again(&self, error: &sqlx::Error, asked: &mut u32) -> bool {
+        if !is_lost_connection(error) {
+            return false;
+        }
+        self.lanes.forget_resting();
         *asked += 1;
-        *asked <= self.pool.options().get_max_connections() && is_lost_connection(error)
+        *asked <= self.lanes.most()
     }
 
     pub(crate) async fn close(&self) {
         self.listener.abort();
-        self.pool.close().await;
+        self.lanes.close().await;
     }
 }
 

@@ -72,9 +72,11 @@ impl Row {
                 if value.is_null() {
                     return Ok(None);
                 }
-                let found = value.type_info().name().to_owned();
-                if !$accepted.contains(&found.as_str()) {
-                    return Err(wrong(format!("unexpected type {found}")));
+                {
+                    let info = value.type_info();
+                    if !$accepted.contains(&info.name()) {
+                        return Err(wrong(format!("unexpected type {}", info.name())));
+                    }
                 }
                 <T as Decode<$database>>::decode(value).map(Some).map_err(|error| wrong(error.to_string()))
             }};

@@ -9,17 +9,17 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions as _, Connection as _, SqlitePool,
+    ConnectOptions as _, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::sync::Mutex;
 
-use crate::{DbSettings, StoreError};
+use crate::{DbSettings, StoreError, lanes::Lanes};
 
 /// The two pools of one file and what guards it.
 pub(crate) struct Sqlite {
-    pub(crate) writer: SqlitePool,
-    pub(crate) readers: SqlitePool,
+    pub(crate) writer: Lanes<sqlx::Sqlite>,
+    pub(crate) readers: Lanes<sqlx::Sqlite>,
     pub(crate) wal: WalSync,
     path: PathBuf,
     /// Held, never read: the lock ends with the file handle.
@@ -65,14 +65,8 @@ impl Sqlite {
             .synchronous(SqliteSynchronous::Normal)
             .pragma("cache_size", "-16000")
             .pragma("journal_size_limit", "67108864");
-        let writer = pool(1)
-            .idle_timeout(None)
-            // A full or failing disk makes SQLite roll back by itself; sqlx then believes that a transaction is still
-            // open and refuses the next one. Such a connection is replaced.
-            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
-            .connect_with(writing)
-            .await
-            .map_err(|error| open_error(&path, error))?;
+        let writer =
+            pool(1).idle_timeout(None).connect_with(writing).await.map_err(|error| open_error(&path, error))?;
         let reading = base.read_only(true).pragma("cache_size", "-4000");
         let readers = pool(settings.readers)
             .idle_timeout(Duration::from_secs(600))
@@ -80,30 +74,9 @@ impl Sqlite {
             .await
             .map_err(|error| open_error(&path, error))?;
         let wal = WalSync::new(if temporary.is_some() { None } else { Some(beside(&path, "-wal")) });
-        let store = Self { writer, readers, wal, path, _lock: lock, _temporary: temporary };
-        store.check().await?;
-        Ok(store)
-    }
-
-    /// Finds a damaged file before anything is served from it. A full check of a large file would cost the start
-    /// too much, so there it is the table of contents only.
-    async fn check(&self) -> Result<(), StoreError> {
-        const FULL_CHECK_BYTES: u64 = 16 << 20;
-        let size = fs::metadata(&self.path).map(|meta| meta.len()).unwrap_or_default();
-        let found: Result<Vec<String>, sqlx::Error> = if size <= FULL_CHECK_BYTES {
-            sqlx::query_scalar("PRAGMA quick_check(1)").fetch_all(&self.readers).await
-        } else {
-            sqlx::query_scalar("SELECT name FROM sqlite_master WHERE name = 'schema_migration'")
-                .fetch_all(&self.readers)
-                .await
-        };
-        match found {
-            Ok(lines) if size <= FULL_CHECK_BYTES && lines != ["ok"] => {
-                Err(damaged(&self.path, lines.first().map_or("check failed", String::as_str)))
-            }
-            Ok(_) => Ok(()),
-            Err(error) => Err(open_error(&self.path, error)),
-        }
+        check(&path, &readers).await?;
+        let lanes = |pool| Lanes::new(pool, settings.acquire_timeout, None);
+        Ok(Self { writer: lanes(writer), readers: lanes(readers), wal, path, _lock: lock, _temporary: temporary })
     }
 
     /// From now on an empty file in this place is damage, not a new installation.
@@ -127,13 +100,34 @@ impl Sqlite {
         owner_only(OpenOptions::new().write(true).create_new(true))
             .open(target)
             .map_err(|error| StoreError::Invalid(format!("backup file: {error}")))?;
-        sqlx::query("VACUUM INTO $1").bind(name).execute(&self.readers).await?;
+        let mut lease = self.readers.lease().await?;
+        sqlx::query("VACUUM INTO $1").bind(name).execute(lease.connection()?).await?;
+        lease.give_back();
         File::open(target).and_then(|file| file.sync_all()).map_err(|error| StoreError::Unavailable(error.into()))
     }
 
     pub(crate) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+}
+
+/// Finds a damaged file before anything is served from it. A full check of a large file would cost the start
+/// too much, so there it is the table of contents only.
+async fn check(path: &Path, readers: &SqlitePool) -> Result<(), StoreError> {
+    const FULL_CHECK_BYTES: u64 = 16 << 20;
+    let size = fs::metadata(path).map(|meta| meta.len()).unwrap_or_default();
+    let found: Result<Vec<String>, sqlx::Error> = if size <= FULL_CHECK_BYTES {
+        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_all(readers).await
+    } else {
+        sqlx::query_scalar("SELECT name FROM sqlite_master WHERE name = 'schema_migration'").fetch_all(readers).await
+    };
+    match found {
+        Ok(lines) if size <= FULL_CHECK_BYTES && lines != ["ok"] => {
+            Err(damaged(path, lines.first().map_or("check failed", String::as_str)))
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(open_error(path, error)),
     }
 }
 

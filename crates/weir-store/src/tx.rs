@@ -1,8 +1,14 @@
 //! One transaction of one request.
 
-use sqlx::{AssertSqlSafe, SqlSafeStr as _, Transaction};
+use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 
-use crate::{Db, Dialect, Row, StoreError, Val, db::Backend, postgres::CHANNEL, val};
+use crate::{
+    Db, Dialect, Row, StoreError, Val,
+    db::{Backend, Work},
+    lanes::Lease,
+    postgres::{CHANNEL, Postgres},
+    val,
+};
 
 /// When a commit counts as done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,13 +35,15 @@ pub struct Tx {
     announce: Option<i64>,
     wake_jobs: bool,
     savepoints: u32,
+    /// The next write will be the last.
+    last_write: bool,
 }
 
 #[derive(Debug)]
 enum State {
     Reading,
-    Sqlite(Transaction<'static, sqlx::Sqlite>),
-    Postgres(Transaction<'static, sqlx::Postgres>),
+    Sqlite(Lease<sqlx::Sqlite>),
+    Postgres(Lease<sqlx::Postgres>),
 }
 
 /// A point [`Tx::rollback_to`] can return to.
@@ -53,6 +61,7 @@ impl Tx {
             announce: None,
             wake_jobs: false,
             savepoints: 0,
+            last_write: false,
         }
     }
 
@@ -93,28 +102,30 @@ impl Tx {
         if self.is_writing() {
             return Ok(());
         }
-        self.state = match self.db.backend() {
-            Backend::Sqlite(sqlite) => State::Sqlite(sqlite.writer.begin_with("BEGIN IMMEDIATE").await?),
-            Backend::Postgres(postgres) => {
-                let begin = match self.durability {
-                    Durability::Full => "BEGIN",
-                    Durability::Relaxed => "BEGIN; SET LOCAL synchronous_commit = off",
-                };
-                self.told = self.durability;
-                let mut asked = 0;
-                loop {
-                    let pool = postgres.pool.clone();
-                    // A task of its own, because a `BEGIN` that is dropped half-way would go back to the pool open.
-                    let begun = tokio::spawn(async move { pool.begin_with(begin).await }).await;
-                    match begun.unwrap_or(Err(sqlx::Error::WorkerCrashed)) {
-                        Ok(tx) => break State::Postgres(tx),
-                        Err(error) if postgres.may_ask_again(&error, &mut asked) => {}
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-            }
+        self.told = self.durability;
+        let beginning: Work<'_, State> = match self.db.backend() {
+            Backend::Sqlite(sqlite) => Box::pin(async move {
+                let mut lease = sqlite.writer.lease().await?;
+                lease.set_open(true);
+                sqlx::query("BEGIN IMMEDIATE").execute(lease.connection()?).await?;
+                Ok(State::Sqlite(lease))
+            }),
+            Backend::Postgres(postgres) => Box::pin(begin_postgres(postgres, self.durability)),
         };
+        self.state = beginning.await?;
         Ok(())
+    }
+
+    /// Promises that one more statement writes, and that the commit follows. If nothing was written before, the statement
+    /// is made permanent by itself, which saves opening a transaction and closing it; the commit then finds nothing left
+    /// to do.
+    pub fn last_write_follows(&mut self) {
+        self.last_write = true;
+    }
+
+    /// Whether the next write stands alone.
+    fn stands_alone(&mut self) -> bool {
+        std::mem::take(&mut self.last_write) && !self.is_writing() && !self.wake_jobs && self.announce.is_none()
     }
 
     /// Runs a reading statement.
@@ -124,11 +135,19 @@ impl Tx {
 
     /// Runs a reading statement that finds at most one row of interest.
     pub async fn read_one(&mut self, sql: &str, vals: &[Val]) -> Result<Option<Row>, StoreError> {
-        Ok(self.read(sql, vals).await?.into_iter().next())
+        if !self.is_writing() {
+            return self.db.read_one(sql, vals).await;
+        }
+        Ok(self.run_rows(sql, vals).await?.into_iter().next())
     }
 
     /// Runs a writing statement; returns the number of rows it touched.
     pub async fn write(&mut self, sql: &str, vals: &[Val]) -> Result<u64, StoreError> {
+        if self.stands_alone() {
+            self.check(vals)?;
+            let writing: Work<'_, u64> = Box::pin(write_alone(&self.db, self.durability, sql, vals));
+            return writing.await;
+        }
         self.begin_write().await?;
         let done = self.run(sql, vals).await;
         self.failed |= done.is_err();
@@ -144,13 +163,13 @@ impl Tx {
     async fn run(&mut self, sql: &str, vals: &[Val]) -> Result<u64, StoreError> {
         self.check(vals)?;
         match (&mut self.state, self.db.backend()) {
-            (State::Sqlite(tx), _) => {
+            (State::Sqlite(lease), _) => {
                 let query = val::bind(sqlx::query(AssertSqlSafe(sql)), vals);
-                Ok(query.execute(&mut **tx).await?.rows_affected())
+                Ok(query.execute(lease.connection()?).await?.rows_affected())
             }
-            (State::Postgres(tx), Backend::Postgres(postgres)) => {
+            (State::Postgres(lease), Backend::Postgres(postgres)) => {
                 let query = val::bind(sqlx::query(AssertSqlSafe(sql)), vals).persistent(postgres.persistent);
-                Ok(query.execute(&mut **tx).await?.rows_affected())
+                Ok(query.execute(lease.connection()?).await?.rows_affected())
             }
             _ => Err(StoreError::Internal(anyhow::anyhow!("no write transaction"))),
         }
@@ -165,13 +184,13 @@ impl Tx {
     async fn try_rows(&mut self, sql: &str, vals: &[Val]) -> Result<Vec<Row>, StoreError> {
         self.check(vals)?;
         match (&mut self.state, self.db.backend()) {
-            (State::Sqlite(tx), _) => {
+            (State::Sqlite(lease), _) => {
                 let query = val::bind(sqlx::query(AssertSqlSafe(sql)), vals);
-                Ok(query.fetch_all(&mut **tx).await?.into_iter().map(Row::from).collect())
+                Ok(query.fetch_all(lease.connection()?).await?.into_iter().map(Row::from).collect())
             }
-            (State::Postgres(tx), Backend::Postgres(postgres)) => {
+            (State::Postgres(lease), Backend::Postgres(postgres)) => {
                 let query = val::bind(sqlx::query(AssertSqlSafe(sql)), vals).persistent(postgres.persistent);
-                Ok(query.fetch_all(&mut **tx).await?.into_iter().map(Row::from).collect())
+                Ok(query.fetch_all(lease.connection()?).await?.into_iter().map(Row::from).collect())
             }
             _ => Err(StoreError::Internal(anyhow::anyhow!("no write transaction"))),
         }
@@ -189,8 +208,8 @@ impl Tx {
         self.begin_write().await?;
         let sql = sqlx::raw_sql(AssertSqlSafe(sql).into_sql_str());
         let done = match &mut self.state {
-            State::Sqlite(tx) => sql.execute(&mut **tx).await.map(|_| ()),
-            State::Postgres(tx) => sql.execute(&mut **tx).await.map(|_| ()),
+            State::Sqlite(lease) => sql.execute(lease.connection()?).await.map(|_| ()),
+            State::Postgres(lease) => sql.execute(lease.connection()?).await.map(|_| ()),
             State::Reading => Ok(()),
         };
         self.failed |= done.is_err();
@@ -255,7 +274,7 @@ impl Tx {
     /// Makes the writes permanent. An error means that they may or may not be; `Ok` means that they are.
     pub async fn commit(mut self) -> Result<(), StoreError> {
         if self.failed {
-            self.rollback().await?;
+            self.undo().await;
             return Err(StoreError::Internal(anyhow::anyhow!("a failed transaction cannot be committed")));
         }
         if self.told != self.durability && matches!(self.state, State::Postgres(_)) {
@@ -263,9 +282,15 @@ impl Tx {
         }
         match std::mem::replace(&mut self.state, State::Reading) {
             State::Reading => return Ok(()),
-            State::Postgres(tx) => tx.commit().await?,
-            State::Sqlite(tx) => {
-                tx.commit().await?;
+            State::Postgres(mut lease) => {
+                sqlx::raw_sql("COMMIT").execute(lease.connection()?).await?;
+                lease.set_open(false);
+                lease.give_back();
+            }
+            State::Sqlite(mut lease) => {
+                sqlx::query("COMMIT").execute(lease.connection()?).await?;
+                lease.set_open(false);
+                lease.give_back();
                 if let (Backend::Sqlite(sqlite), Durability::Full) = (self.db.backend(), self.durability) {
                     sqlite.wal.wait().await?;
                 }
@@ -282,10 +307,100 @@ impl Tx {
 
     /// Forgets the writes, and waits until the connection is free again.
     pub async fn rollback(mut self) -> Result<(), StoreError> {
-        match std::mem::replace(&mut self.state, State::Reading) {
-            State::Reading => Ok(()),
-            State::Sqlite(tx) => Ok(tx.rollback().await?),
-            State::Postgres(tx) => Ok(tx.rollback().await?),
+        self.undo().await;
+        Ok(())
+    }
+
+    async fn undo(&mut self) {
+        undo(std::mem::replace(&mut self.state, State::Reading)).await;
+    }
+}
+
+impl Drop for Tx {
+    /// What was begun and not committed is undone, by a task of its own.
+    fn drop(&mut self) {
+        let state = std::mem::replace(&mut self.state, State::Reading);
+        if matches!(state, State::Reading) {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(undo(state));
         }
     }
+}
+
+/// One statement, permanent when this returns.
+async fn write_alone(db: &Db, durability: Durability, sql: &str, vals: &[Val]) -> Result<u64, StoreError> {
+    match db.backend() {
+        Backend::Sqlite(sqlite) => {
+            let mut lease = sqlite.writer.lease().await?;
+            let query = val::bind(sqlx::query(AssertSqlSafe(sql)), vals);
+            let rows = query.execute(lease.connection()?).await?.rows_affected();
+            lease.give_back();
+            if rows > 0 && durability == Durability::Full {
+                sqlite.wal.wait().await?;
+            }
+            Ok(rows)
+        }
+        Backend::Postgres(postgres) => {
+            // The setting ends with the transaction, and this statement is all of it.
+            let own;
+            let sql = match durability {
+                Durability::Full => sql,
+                Durability::Relaxed => {
+                    own = format!("{sql} RETURNING set_config('synchronous_commit', 'off', TRUE)");
+                    &own
+                }
+            };
+            let mut lease = postgres.lanes.lease().await?;
+            let query = val::bind(sqlx::query(AssertSqlSafe(sql)), vals).persistent(postgres.persistent);
+            let rows = query.execute(lease.connection()?).await?.rows_affected();
+            lease.give_back();
+            Ok(rows)
+        }
+    }
+}
+
+/// Rolls back. A connection that does not manage that, because the database already did or is gone, is closed, which
+/// rolls back too.
+async fn undo(state: State) {
+    match state {
+        State::Reading => {}
+        State::Sqlite(mut lease) => {
+            let Ok(connection) = lease.connection() else { return };
+            if sqlx::query("ROLLBACK").execute(connection).await.is_ok() {
+                lease.set_open(false);
+                lease.give_back();
+            }
+        }
+        State::Postgres(mut lease) => {
+            let Ok(connection) = lease.connection() else { return };
+            if sqlx::raw_sql("ROLLBACK").execute(connection).await.is_ok() {
+                lease.set_open(false);
+                lease.give_back();
+            }
+        }
+    }
+}
+
+async fn begin_postgres(postgres: &Postgres, durability: Durability) -> Result<State, StoreError> {
+    let mut asked = 0;
+    loop {
+        match try_to_begin(postgres, durability).await {
+            Ok(lease) => return Ok(State::Postgres(lease)),
+            Err(error) if postgres.may_ask_again(&error, &mut asked) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn try_to_begin(postgres: &Postgres, durability: Durability) -> Result<Lease<sqlx::Postgres>, sqlx::Error> {
+    let begin = match durability {
+        Durability::Full => "BEGIN",
+        Durability::Relaxed => "BEGIN; SET LOCAL synchronous_commit = off",
+    };
+    let mut lease = postgres.lanes.lease().await?;
+    lease.set_open(true);
+    sqlx::raw_sql(begin).execute(lease.connection()?).await?;
+    Ok(lease)
 }

@@ -21,8 +21,8 @@ impl Executor<'_> {
             || !self.cx.events.is_empty()
             || !self.cx.effects.is_empty()
             || !self.wishes.is_empty();
-        if !lasting && self.outcome.is_none() {
-            // Progress inside an unfinished flow may be lost with the power.
+        if !lasting {
+            // Progress inside a flow may be lost with the power, and so may the record of a run that changed nothing.
             self.cx.unit.tx.set_durability(Durability::Relaxed);
         }
         self.note_person().await?;
@@ -48,7 +48,12 @@ impl Executor<'_> {
         let session = match (log_in, log_out) {
             (Some(wish), _) => self.log_in(wish).await?,
             (None, true) => self.log_out().await?,
-            (None, false) => self.save().await?,
+            (None, false) => {
+                if doomed.is_empty() {
+                    self.cx.unit.tx.last_write_follows();
+                }
+                self.save().await?
+            }
         };
         for user in doomed {
             self.delete(user).await?;

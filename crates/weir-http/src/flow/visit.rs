@@ -93,6 +93,7 @@ impl<'a> Visit<'a> {
         };
         let mut tx = self.state.site.db.tx();
         tx.set_durability(weir_store::Durability::Relaxed);
+        tx.last_write_follows();
         let row = sessions::create(&mut tx, random, now, new).await.map_err(store)?;
         tx.commit().await.map_err(store)?;
         self.cookies.push(session::cookie(self.state, &key, None, None, self.request.is_secure)?);

@@ -152,3 +152,19 @@ pub async fn signed_in(
     let rows = reader.read(&sql, &vals).await?;
     rows.iter().map(|row| Ok((SessionRow::from_row(row)?, Account::from_row(row, "u_")?))).collect()
 }
+
+/// Whether the user is signed in from this address, in another session than the one with this digest.
+pub async fn is_known_from(
+    mut reader: impl Reader,
+    user_id: i64,
+    ip: &str,
+    except: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 AS found FROM identity_session s JOIN identity_user u ON u.id = s.\"user\" \
+               WHERE s.\"user\" = $1 AND s.last_ip = $2 AND s.key_digest <> $3 AND s.expires > $4 \
+               AND u.is_active = TRUE AND s.security_epoch = u.security_epoch LIMIT 1";
+    // No digest is empty, so the empty text leaves nothing out.
+    let vals = [user_id.into(), ip.into(), except.unwrap_or_default().into(), now.into()];
+    Ok(reader.read_one(sql, &vals).await?.is_some())
+}

@@ -191,3 +191,34 @@ async fn the_own_view_shows_groups_roles_and_merged_settings() {
     let roles: Vec<&str> = view["roles"].as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap()).collect();
     assert!(roles.contains(&"viewers"));
 }
+
+#[tokio::test]
+async fn pages_read_from_the_end_of_a_list_continue_those_read_from_its_beginning() {
+    let f = fixture().await;
+    for number in 0..23 {
+        let id = f.user(&format!("user-{number:02}")).await;
+        if number % 3 == 0 {
+            // Several with the same value, many without one.
+            let mut tx = f.site.db.tx();
+            let at = f.now() + TimeDelta::minutes(number % 2);
+            tx.write("UPDATE identity_user SET last_login = $1 WHERE id = $2", &[at.into(), id.into()]).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+    }
+    for ordering in ["username", "-username", "last_login", "-last_login"] {
+        let whole = f.list::<User>(&[("ordering", ordering), ("page_size", "100")], "username").await.unwrap();
+        assert_eq!(whole.len(), 23);
+        for size in [1, 4, 5, 22, 23] {
+            let mut pages = Vec::new();
+            for page in 1..=23_usize.div_ceil(size) {
+                let query = [("page", page.to_string()), ("page_size", size.to_string())];
+                let query: Vec<(&str, &str)> = query.iter().map(|(n, v)| (*n, v.as_str())).collect();
+                let query = [query, vec![("ordering", ordering)]].concat();
+                pages.extend(f.list::<User>(&query, "username").await.unwrap());
+            }
+            assert_eq!(pages, whole, "{ordering} by {size}");
+        }
+        let beyond = f.list::<User>(&[("page", "24"), ("page_size", "1")], "username").await;
+        assert!(matches!(beyond, Err(ApiError::NotFound(_))));
+    }
+}

@@ -50,9 +50,9 @@ impl UserLogin {
         if claims.is_some_and(|c| c.sub == uid && c.epoch == account.security_epoch && c.exp > now.timestamp()) {
             return Ok(true);
         }
-        let sessions = session::of_user(&mut cx.unit.tx, account.id, now).await?;
         let own = cx.session.as_ref().map(|s| s.digest.as_str());
-        Ok(sessions.iter().any(|s| s.last_ip == cx.request.client_ip && Some(s.digest.as_str()) != own))
+        let ip = &cx.request.client_ip;
+        Ok(session::is_known_from(&mut cx.unit.tx, account.id, ip, own, now).await?)
     }
 
     /// Signs in; `None` when the choice to stay was not offered.

@@ -162,6 +162,16 @@ async fn full_commits_wait_for_the_disk_and_relaxed_ones_do_not() {
     tx.set_durability(Durability::Full);
     tx.commit().await.unwrap();
     assert_eq!(db.disk_syncs(), before + 2);
+    for (durability, synced) in [(Durability::Relaxed, 0), (Durability::Full, 1)] {
+        let before = db.disk_syncs();
+        let mut tx = db.tx();
+        tx.set_durability(durability);
+        tx.last_write_follows();
+        write_object(&mut tx, &format!("alone {durability:?}")).await.unwrap();
+        assert_eq!(db.disk_syncs(), before + synced);
+        tx.commit().await.unwrap();
+        assert_eq!(db.disk_syncs(), before + synced);
+    }
 }
 
 #[tokio::test]

@@ -135,6 +135,64 @@ async fn durability_is_full_unless_relaxed_before_the_first_write_and_can_only_r
 }
 
 #[tokio::test]
+async fn a_last_write_without_one_before_is_permanent_at_once_and_behind_one_waits_for_the_commit() {
+    let db = test_db().await;
+    for durability in [Durability::Relaxed, Durability::Full] {
+        let id = format!("{durability:?}");
+        let mut tx = db.tx();
+        tx.set_durability(durability);
+        tx.last_write_follows();
+        write_object(&mut tx, &id).await.unwrap();
+        assert!(!tx.is_writing());
+        let found = db.read_one("SELECT id FROM object WHERE id = $1", &[(&id).into()]).await.unwrap();
+        assert!(found.is_some(), "{id}");
+        tx.commit().await.unwrap();
+    }
+    assert_eq!(count_objects(&db).await, 2);
+    let mut tx = db.tx();
+    tx.last_write_follows();
+    assert!(matches!(write_object(&mut tx, "Full").await, Err(StoreError::Conflict { .. })));
+    tx.rollback().await.unwrap();
+    let mut tx = db.tx();
+    write_object(&mut tx, "first").await.unwrap();
+    tx.last_write_follows();
+    write_object(&mut tx, "second").await.unwrap();
+    drop(tx);
+    timeout(Duration::from_secs(2), add_object(&db, "after")).await.unwrap().unwrap();
+    assert_eq!(count_objects(&db).await, 3);
+    if db.dialect() == Dialect::Postgres {
+        let sql = "SELECT current_setting('synchronous_commit') AS value";
+        assert_eq!(db.read_one(sql, &[]).await.unwrap().unwrap().text("value").unwrap(), "on");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_cancelled_at_any_point_leave_every_connection_usable() {
+    let db = test_db().await;
+    add_object(&db, "a").await.unwrap();
+    for round in 0..200_u64 {
+        let mine = db.db();
+        let task = tokio::spawn(async move {
+            for _ in 0..1000 {
+                mine.read("SELECT id FROM object", &[]).await.unwrap();
+            }
+        });
+        tokio::time::sleep(Duration::from_micros(round * 10)).await;
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+    }
+    let reads: Vec<_> = (0..50)
+        .map(|_| {
+            let mine = db.db();
+            tokio::spawn(async move { count_objects(&mine).await })
+        })
+        .collect();
+    for read in reads {
+        assert_eq!(timeout(Duration::from_secs(5), read).await.unwrap().unwrap(), 1);
+    }
+}
+
+#[tokio::test]
 async fn configuration_changes_wake_listeners_when_they_commit_and_only_then() {
     let db = test_db().await;
     let other = Db::open(db.settings()).await.unwrap();

@@ -22,7 +22,7 @@ pub async fn run(core: &Core, users: u32, objects: u32) -> Result<()> {
     for first in (0..objects).step_by(BATCH as usize) {
         add_objects(core, first, BATCH.min(objects - first)).await?;
     }
-    core.site.db.maintain().await?;
+    core.site.db.settle().await?;
     print(&format!("added {users} users and {objects} objects"))
 }
 
@@ -132,7 +132,7 @@ pub async fn events(core: &Core, count: u32) -> Result<()> {
     let begun = std::time::Instant::now();
     server::events::seal_waiting(core).await?;
     print(&format!("sealed {:.0}", rate(count, begun)))?;
-    site.db.maintain().await?;
+    site.db.settle().await?;
     Ok(weir_events::forget_statistics(&site.db).await?)
 }
 

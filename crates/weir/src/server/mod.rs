@@ -104,7 +104,7 @@ pub async fn start(config: &Config, options: Options) -> Result<Running> {
     db.migrate().await?;
     let core = Core::open(config, options, db).await?;
     let setup_token = prepare(config, &core).await?;
-    let http = http_with(config, &core, metrics)?;
+    let http = http_with(config, &core, metrics.clone())?;
     let flows = FlowHttp {
         state: Arc::clone(&http),
         engine: Arc::clone(&core.engine),
@@ -132,6 +132,7 @@ pub async fn start(config: &Config, options: Options) -> Result<Running> {
     following.push(tokio::spawn(Arc::clone(&core.site).follow()));
     following.push(tokio::spawn(events::follow(Arc::clone(&core))));
     following.push(tokio::spawn(core::follow_files(Arc::clone(&core.site))));
+    following.push(tokio::spawn(metrics.tend()));
     let (stop, stopped) = watch::channel(false);
     let until = |mut stopped: watch::Receiver<bool>| async move {
         // A sender that is gone means the same.
