@@ -35,7 +35,7 @@ class Google(Service):
     def __init__(self):
         super().__init__()
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self.tokens, self.challenges, self.devices, self.verified = set(), {}, {}, 0
+        self.tokens, self.challenges, self.devices, self.verified, self.granted = set(), {}, {}, 0, 0
 
     def account(self, **changes):
         """The file that Google's console gives out for a service account."""
@@ -86,6 +86,7 @@ class Google(Service):
         assert now - 60 < claims["iat"] <= now + 1 and claims["iat"] < claims["exp"] <= claims["iat"] + 3600
         if claims["iss"] != ACCOUNT:
             return 400, {"error": "invalid_grant", "error_description": "Invalid grant: account not found"}
+        self.granted += 1
         token = "ya29." + secrets.token_urlsafe(40)
         self.tokens.add(token)
         return 200, {"access_token": token, "expires_in": 3599, "token_type": "Bearer"}
@@ -325,6 +326,30 @@ def test_nobody_passes_while_google_is_in_trouble(place, google, trouble):
     assert [e["message"] for e in errors] == ["Google could not verify a browser"] * 2, errors
     google.trouble = None
     assert chrome.handshake().status_code == 200
+
+
+def test_one_access_token_serves_until_google_takes_it_back(place, google):
+    server, _ = place
+    for _ in range(3):
+        assert Chrome(google, arrive(server), laptop(google)).handshake().ok
+    assert google.granted == 1
+    google.tokens.clear()
+    assert Chrome(google, arrive(server), laptop(google)).handshake().ok
+    assert google.granted == 2
+
+
+def test_a_session_asks_google_so_often_and_no_more(place, google):
+    server, _ = place
+    browser = arrive(server)
+    chrome = Chrome(google, browser, laptop(google))
+    with ThreadPoolExecutor(10) as pool:
+        announced = {"X-Device-Trust": "VerifiedAccess"}
+        codes = list(pool.map(lambda _: chrome.open(announced).status_code, range(30)))
+    assert (codes.count(302), codes.count(403)) == (20, 10)
+    assert len(google.challenges) == 20
+    late = chrome.respond(chrome.response(next(iter(google.challenges))))
+    assert late.status_code == 403 and "too often" in late.text and google.verified == 0
+    assert Chrome(google, arrive(server), laptop(google)).handshake().ok, "others go on"
 
 
 def test_wrong_credentials_are_told_to_administrators_only(place, google):

@@ -209,6 +209,19 @@ export const behaviour = {
     await page.close();
   },
 
+  async "the page of a refused handshake says so in its frame and ends nothing around it"(browser, base) {
+    const page = await open(browser, `${base}/identification.light.ltr.html`, { posts: /\/if\/flow\/sample\// });
+    await page.route(/icon\.svg/, async (route) => {
+      route.fulfill({ response: await page.request.get(`${base}/message-frame-refused.light.ltr.html`) });
+    });
+    await page.goto(`${base}/frame.light.ltr.html`);
+    const frame = await (await page.waitForSelector("iframe")).contentFrame();
+    await frame.getByText("Your browser could not be verified.").waitFor();
+    await page.waitForTimeout(200);
+    assert.equal(page.posted, undefined);
+    await page.close();
+  },
+
   async "the cover of a frame goes when the frame has loaded"(browser, base) {
     const context = await browser.newContext();
     const page = await context.newPage();

@@ -1,5 +1,6 @@
 //! Google's Verified Access API, called in the name of a service account.
 
+use super::tokens::Tokens;
 use crate::remote;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
@@ -25,6 +26,8 @@ pub struct Google<'a> {
     pub app: &'a App,
     /// The account's key file.
     pub credentials: &'a Map,
+    /// What it was given.
+    pub tokens: &'a Tokens,
 }
 
 impl Google<'_> {
@@ -53,10 +56,21 @@ impl Google<'_> {
     }
 
     async fn call(&self, verb: &str, body: &Value) -> Result<OutboundResponse, String> {
-        let token = self.token().await?;
+        let now = self.app.site.clock.now();
         let base = self.app.services.google_url.as_deref().unwrap_or(API);
-        let request = remote::json(&format!("{base}/v2/challenge:{verb}"), body)?;
-        self.send(remote::with_bearer(request, &token)?).await
+        let request = || remote::json(&format!("{base}/v2/challenge:{verb}"), body);
+        if let Some(token) = self.tokens.find(self.credentials, now) {
+            let answer = self.send(remote::with_bearer(request()?, &token)?).await?;
+            if answer.status != 401 {
+                return Ok(answer);
+            }
+            // Taken back before its time.
+            self.tokens.forget(self.credentials);
+        }
+        let answer = self.token().await?;
+        let token = self.tokens.keep(self.credentials, now, &answer);
+        let token = token.ok_or_else(|| "Google gave no access token.".to_owned())?;
+        self.send(remote::with_bearer(request()?, &token)?).await
     }
 
     async fn send(&self, request: OutboundRequest) -> Result<OutboundResponse, String> {
@@ -70,7 +84,7 @@ impl Google<'_> {
     }
 
     /// An access token for the service account (RFC 7523).
-    async fn token(&self) -> Result<String, String> {
+    async fn token(&self) -> Result<Map, String> {
         let audience = self.text("token_uri").unwrap_or(TOKENS);
         let key = EncodingKey::from_rsa_pem(self.text("private_key")?.as_bytes())
             .map_err(|_| "The private key of the credentials is no RSA key.".to_owned())?;
@@ -84,9 +98,7 @@ impl Google<'_> {
             .map_err(|_| "The private key of the credentials cannot sign.".to_owned())?;
         let url = self.app.services.google_url.as_ref().map_or_else(|| audience.to_owned(), |u| format!("{u}/token"));
         let request = remote::form(&url, &[("grant_type", GRANT), ("assertion", &statement)])?;
-        let answer = object(&self.send(request).await?)?;
-        let token = answer.get("access_token").and_then(Value::as_str);
-        token.map(str::to_owned).ok_or_else(|| "Google gave no access token.".to_owned())
+        object(&self.send(request).await?)
     }
 }
 

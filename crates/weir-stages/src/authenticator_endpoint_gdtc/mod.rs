@@ -10,6 +10,7 @@ mod google;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod view;
 
 pub use challenge::{FrameChallenge, FrameResponse};

@@ -4,6 +4,7 @@ use super::{
     AuthenticatorEndpointGdtcStage,
     google::Google,
     stage::{PATH, Proof},
+    tokens::Tokens,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ use weir_http::{
     Caller,
     flow::{PageCall, PageReply, PageRoute},
 };
+use weir_mail::throttle::{self, Limit};
 use weir_resource::{Actor, Unit, store};
 use weir_store::Durability;
 
@@ -36,7 +38,13 @@ const LONGEST: usize = 16 * 1024;
 /// How long a used response is remembered; Google takes none so old.
 const REMEMBERED: TimeDelta = TimeDelta::days(1);
 
+/// Questions to Google for one session …
+const MOST: i64 = 20;
+/// … within this span. A sign-in takes two.
+const WINDOW: TimeDelta = TimeDelta::minutes(5);
+
 const UNVERIFIED: &str = "Your browser could not be verified.";
+const TOO_OFTEN: &str = "Your browser asked too often. Try again in a few minutes.";
 
 /// A challenge that is on its way to the browser of this session.
 #[derive(Serialize, Deserialize)]
@@ -47,7 +55,8 @@ struct Pending {
 
 /// The pages of this kind.
 pub fn pages() -> Vec<PageRoute> {
-    vec![PageRoute::new(PATH, arrive)]
+    let tokens = Arc::new(Tokens::default());
+    vec![PageRoute::new(PATH, move |call| arrive(Arc::clone(&tokens), call))]
 }
 
 /// Where a session stands.
@@ -69,7 +78,7 @@ fn place(call: &PageCall, caller: &Caller) -> Option<Place> {
     Some(Place { binding: step.binding, stage, flow, plan })
 }
 
-async fn arrive(call: PageCall) -> Result<PageReply, ApiError> {
+async fn arrive(tokens: Arc<Tokens>, call: PageCall) -> Result<PageReply, ApiError> {
     if !["GET", "HEAD"].contains(&call.request.method.as_str()) {
         return Err(ApiError::MethodNotAllowed(call.request.method.chars().take(20).collect()));
     }
@@ -78,18 +87,25 @@ async fn arrive(call: PageCall) -> Result<PageReply, ApiError> {
         return Ok(PageReply::FrameRefused("There is nothing to verify here."));
     };
     if let Some(response) = call.request.header(RESPONSE) {
-        return verify(&call, &caller, &place, response).await;
+        return verify(&tokens, &call, (&caller, &place), response).await;
     }
     if call.request.header(ANNOUNCEMENT) == Some(ANNOUNCED) {
-        return challenge(&call, &caller, &place).await;
+        return challenge(&tokens, &call, (&caller, &place)).await;
     }
     Ok(PageReply::FrameRefused("This browser is not managed by your organisation, or cannot show that it is."))
 }
 
 /// Sends a challenge along with the way back here.
-async fn challenge(call: &PageCall, caller: &Caller, place: &Place) -> Result<PageReply, ApiError> {
+async fn challenge(
+    tokens: &Tokens,
+    call: &PageCall,
+    (caller, place): (&Caller, &Place),
+) -> Result<PageReply, ApiError> {
+    if !may_ask(call, caller).await? {
+        return Ok(PageReply::FrameRefused(TOO_OFTEN));
+    }
     let engine = call.engine();
-    let google = Google { app: engine, credentials: &place.stage.credentials };
+    let google = Google { app: engine, credentials: &place.stage.credentials, tokens };
     let challenge = match google.generate().await {
         Ok(challenge) => challenge,
         Err(error) => return failed(call, caller, place, &error).await,
@@ -103,7 +119,12 @@ async fn challenge(call: &PageCall, caller: &Caller, place: &Place) -> Result<Pa
 }
 
 /// Has Google judge the response, and keeps what it says in the session's plan.
-async fn verify(call: &PageCall, caller: &Caller, place: &Place, response: &str) -> Result<PageReply, ApiError> {
+async fn verify(
+    tokens: &Tokens,
+    call: &PageCall,
+    (caller, place): (&Caller, &Place),
+    response: &str,
+) -> Result<PageReply, ApiError> {
     let engine = call.engine();
     let now = engine.site.clock.now();
     let pending = place.plan.context.get(keys::GDTC_CHALLENGE);
@@ -116,10 +137,13 @@ async fn verify(call: &PageCall, caller: &Caller, place: &Place, response: &str)
     let Some(response) = body.get("challengeResponse").and_then(Value::as_str).filter(|r| !r.is_empty()) else {
         return Ok(PageReply::FrameRefused(UNVERIFIED));
     };
+    if !may_ask(call, caller).await? {
+        return Ok(PageReply::FrameRefused(TOO_OFTEN));
+    }
     if !is_new(call, response, now).await? {
         return Ok(PageReply::FrameRefused(UNVERIFIED));
     }
-    let google = Google { app: engine, credentials: &place.stage.credentials };
+    let google = Google { app: engine, credentials: &place.stage.credentials, tokens };
     let info = match google.verify(response).await {
         Ok(info) => info,
         Err(error) => return failed(call, caller, place, &error).await,
@@ -151,6 +175,18 @@ fn proof(place: &Place, now: DateTime<Utc>, mut info: Map) -> Option<Proof> {
     let name: String = named.unwrap_or("Endpoint Device").chars().take(64).collect();
     let fits = Value::Object(info.clone()).to_string().len() <= LONGEST;
     fits.then_some(Proof { binding: place.binding, at: now, host, name, info })
+}
+
+/// Counts a question to Google; false when the session had enough of them for now.
+async fn may_ask(call: &PageCall, caller: &Caller) -> Result<bool, ApiError> {
+    let Some(session) = caller.session().map(|browser| browser.row.uuid.to_string()) else { return Ok(false) };
+    let site = &call.engine().site;
+    let mut tx = site.db.tx();
+    tx.set_durability(Durability::Relaxed);
+    let limit = Limit { purpose: "gdtc", recipient: &session, most: MOST, window: WINDOW };
+    let counted = throttle::count(&mut tx, site.clock.now(), limit).await.map_err(store)?;
+    tx.commit().await.map_err(store)?;
+    Ok(counted.is_ok())
 }
 
 /// Takes a response, once and for all sessions.
