@@ -23,7 +23,7 @@ use std::sync::Arc;
 use weir_core::{Resource, ResourceType};
 use weir_flow::{App, StageKinds, sources::SourceKinds};
 use weir_http::{Route, flow::PageRoute};
-use weir_policy::{expression::Expressions, outbound::Outbound};
+use weir_policy::{expression::Expressions, expression_policy::ExpressionHooks, outbound::Outbound};
 use weir_resource::{AnySource, HookSet};
 
 /// The definitions of all kinds.
@@ -56,7 +56,7 @@ pub fn hooks(set: &mut HookSet, shared: &Shared) {
     let oauth = oauth::OAuthHooks { outbound: Arc::clone(&shared.outbound), sources: Arc::clone(&shared.oauth) };
     set.add(oauth::OAuthSource::MODEL, Arc::new(oauth));
     if let Some(expressions) = &shared.expressions {
-        let hooks = Arc::new(mapping::MappingHooks(Arc::clone(expressions)));
+        let hooks = Arc::new(ExpressionHooks(Arc::clone(expressions)));
         set.add(mapping::OAuthSourcePropertyMapping::MODEL, hooks);
     }
     set.add(UserConnection::<AnySource>::MODEL, Arc::new(UserConnectionHooks));

@@ -1,7 +1,6 @@
 //! Mappings: expressions that make users and groups out of what a source tells. They run in order of their names, and
 //! each result is laid over the one before.
 
-use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -10,11 +9,8 @@ use weir_core::{ApiError, Expression, Family, Map, Ref, Resource, resource::Uuid
 use weir_events::{Event, action};
 use weir_flow::App;
 use weir_identity::{Account, attributes};
-use weir_policy::{
-    PolicyCx, RequestInfo,
-    expression::{Environment, Expressions},
-};
-use weir_resource::{AnyPropertyMapping, Hooks, Stored, Unit};
+use weir_policy::{PolicyCx, RequestInfo, expression::Environment};
+use weir_resource::{AnyPropertyMapping, Unit};
 
 /// Makes a user or a group out of what an OAuth source tells.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -40,24 +36,6 @@ impl Resource for OAuthSourcePropertyMapping {
     const FAMILY: Option<Family> = Some(Family::PropertyMapping);
     const PARAM: &'static str = "pm_uuid";
     const UNIQUE: &'static [&'static [&'static str]] = &[&["name"], &["managed"]];
-}
-
-/// Looks at expressions before they are saved.
-pub struct MappingHooks(pub Arc<Expressions>);
-
-#[async_trait]
-impl Hooks for MappingHooks {
-    async fn prepare(&self, _unit: &mut Unit<'_>, old: Option<&Stored>, new: &mut Map) -> Result<(), ApiError> {
-        let source = new.get("expression").and_then(Value::as_str).unwrap_or_default();
-        if old.is_some_and(|old| old.text("expression") == source) {
-            return Ok(());
-        }
-        match self.0.syntax_error(source).await {
-            Ok(None) => Ok(()),
-            Ok(Some(text)) => Err(ApiError::field("expression", format!("Expression Syntax Error: {text}"))),
-            Err(error) => Err(ApiError::Unavailable(2, error)),
-        }
-    }
 }
 
 /// What mappings run on.

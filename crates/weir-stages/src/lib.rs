@@ -24,6 +24,7 @@ pub mod password;
 pub mod prompt;
 pub mod redirect;
 mod remote;
+pub mod set_up;
 pub mod source;
 pub mod user_delete;
 pub mod user_login;

@@ -40,9 +40,8 @@ use tasks::ProviderHooks;
 use weir_applications::Application;
 use weir_core::{Family, Resource, ResourceType};
 use weir_identity::{Group, User};
-use weir_policy::{PolicyBinding, expression::Expressions};
+use weir_policy::{PolicyBinding, expression::Expressions, expression_policy::ExpressionHooks};
 use weir_resource::HookSet;
-use weir_sources::mapping::MappingHooks;
 
 /// The definitions of this crate.
 pub fn resources() -> Vec<ResourceType> {
@@ -104,7 +103,7 @@ pub fn hooks(set: &mut HookSet, kinds: &Kinds, expressions: Option<&Arc<Expressi
     ] {
         set.add(model, Arc::new(MappingReach(kinds.clone())));
         if let Some(expressions) = expressions {
-            set.add(model, Arc::new(MappingHooks(Arc::clone(expressions))));
+            set.add(model, Arc::new(ExpressionHooks(Arc::clone(expressions))));
         }
     }
 }

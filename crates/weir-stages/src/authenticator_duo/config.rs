@@ -1,9 +1,9 @@
 //! Definition of the set-up of accounts at Duo.
 
+use crate::set_up::SetUp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use weir_core::{Family, FieldErrors, Ref, Resource, Secret, resource::UuidKeyed};
-use weir_flow::Flow;
+use weir_core::{Family, FieldErrors, Resource, Secret, resource::UuidKeyed};
 
 /// Sets an account at Duo up as second factor.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -11,12 +11,9 @@ pub struct AuthenticatorDuoStage {
     /// Name of the stage.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// Lets a signed-in person set a device up through this flow.
-    #[serde(default)]
-    pub configure_flow: Option<Ref<Flow>>,
-    /// Name of the stage for people who choose between several.
-    #[serde(default)]
-    pub friendly_name: String,
+    /// How people come to it.
+    #[serde(flatten)]
+    pub set_up: SetUp,
     /// Integration key of an application of type Auth API.
     #[schemars(length(min = 1))]
     pub client_id: String,

@@ -1,10 +1,9 @@
 //! Definition of the set-up stage for mail addresses.
 
-use crate::mail_server::MailServer;
+use crate::{mail_server::MailServer, set_up::SetUp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use weir_core::{DurationText, Family, FieldErrors, Ref, Resource, resource::UuidKeyed};
-use weir_flow::Flow;
+use weir_core::{DurationText, Family, FieldErrors, Resource, resource::UuidKeyed};
 
 fn subject() -> String {
     "authentik Sign-in code".to_owned()
@@ -21,12 +20,9 @@ pub struct AuthenticatorEmailStage {
     /// Name of the stage.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// Flow by which people set this up for themselves.
-    #[serde(default)]
-    pub configure_flow: Option<Ref<Flow>>,
-    /// Name for people.
-    #[serde(default)]
-    pub friendly_name: String,
+    /// How people come to it.
+    #[serde(flatten)]
+    pub set_up: SetUp,
     /// The mail server.
     #[serde(flatten)]
     pub server: MailServer,

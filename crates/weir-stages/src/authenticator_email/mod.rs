@@ -7,5 +7,5 @@ mod stage;
 mod tests;
 
 pub use config::AuthenticatorEmailStage;
-pub(crate) use send::{mask, new_code, send};
+pub(crate) use send::{mask, send};
 pub use stage::{AuthenticatorEmail, AuthenticatorEmailChallenge, AuthenticatorEmailResponse};

@@ -4,7 +4,6 @@ use super::AuthenticatorEmailStage;
 use chrono::TimeDelta;
 use serde_json::json;
 use uuid::Uuid;
-use weir_core::Random;
 use weir_events::action;
 use weir_flow::{
     Reject, StageCx,
@@ -15,19 +14,6 @@ use weir_mail::throttle::{self, Limit};
 
 /// Codes to one address within five minutes.
 const MOST: i64 = 10;
-
-/// Six random digits.
-pub(crate) fn new_code(random: &dyn Random) -> String {
-    loop {
-        let mut bytes = [0u8; 4];
-        random.fill(&mut bytes);
-        let number = u32::from_le_bytes(bytes);
-        // The largest multiple of a million; above it some codes would be likelier.
-        if number < 4_294_000_000 {
-            return format!("{:06}", number % 1_000_000);
-        }
-    }
-}
 
 /// An address of which only its owner recognises the rest.
 pub(crate) fn mask(address: &str) -> String {

@@ -1,6 +1,6 @@
 //! Behaviour of the set-up stage for mail addresses.
 
-use super::{AuthenticatorEmailStage, mask, new_code, send};
+use super::{AuthenticatorEmailStage, mask, send};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -9,7 +9,10 @@ use serde_json::json;
 use subtle::ConstantTimeEq as _;
 use weir_core::{FieldErrors, Resource, validate::is_email};
 use weir_flow::{Challenge, Outcome, Reject, Stage, StageCx, View, keys};
-use weir_identity::{Account, device::email};
+use weir_identity::{
+    Account,
+    device::{email, new_code},
+};
 
 /// The kind.
 pub struct AuthenticatorEmail;

@@ -1,9 +1,9 @@
 //! Definition of the stage that has Google vouch for browsers.
 
+use crate::set_up::SetUp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use weir_core::{Family, Map, Ref, Resource, resource::UuidKeyed};
-use weir_flow::Flow;
+use weir_core::{Family, Map, Resource, resource::UuidKeyed};
 
 /// Has Google vouch for a managed Chrome browser (device trust connector).
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -11,12 +11,9 @@ pub struct AuthenticatorEndpointGdtcStage {
     /// Name of the stage.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// Lets a signed-in person set a device up through this flow.
-    #[serde(default)]
-    pub configure_flow: Option<Ref<Flow>>,
-    /// Name of the stage for people who choose between several.
-    #[serde(default)]
-    pub friendly_name: String,
+    /// How people come to it.
+    #[serde(flatten)]
+    pub set_up: SetUp,
     /// Key file of a service account that may use the Verified Access API. Its private key is not given back; without
     /// a new one it stays.
     pub credentials: Map,

@@ -1,9 +1,9 @@
 //! Definition of the set-up of telephone numbers.
 
+use crate::set_up::SetUp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_core::{Family, FieldErrors, Ref, Resource, Secret, resource::UuidKeyed};
-use weir_flow::Flow;
 use weir_policy::NotificationWebhookMapping;
 
 use crate::remote::is_web_address;
@@ -35,12 +35,9 @@ pub struct AuthenticatorSmsStage {
     /// Name of the stage.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// Lets a signed-in person set a device up through this flow.
-    #[serde(default)]
-    pub configure_flow: Option<Ref<Flow>>,
-    /// Name of the stage for people who choose between several.
-    #[serde(default)]
-    pub friendly_name: String,
+    /// How people come to it.
+    #[serde(flatten)]
+    pub set_up: SetUp,
     /// Who sends.
     pub provider: Provider,
     /// Number or name that messages come from.

@@ -1,9 +1,9 @@
 //! Definition of the set-up of codes on paper.
 
+use crate::set_up::SetUp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use weir_core::{Family, Ref, Resource, resource::UuidKeyed};
-use weir_flow::Flow;
+use weir_core::{Family, Resource, resource::UuidKeyed};
 
 fn six() -> i32 {
     6
@@ -19,12 +19,9 @@ pub struct AuthenticatorStaticStage {
     /// Name of the stage.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// Lets a signed-in person get codes through this flow.
-    #[serde(default)]
-    pub configure_flow: Option<Ref<Flow>>,
-    /// Name for people, where they choose what to set up.
-    #[serde(default)]
-    pub friendly_name: String,
+    /// How people come to it.
+    #[serde(flatten)]
+    pub set_up: SetUp,
     /// How many codes there are; never more than 200 are made.
     #[serde(default = "six")]
     #[schemars(range(min = 0, max = 2_147_483_647))]

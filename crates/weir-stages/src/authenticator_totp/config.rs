@@ -1,9 +1,9 @@
 //! Definition of the set-up of authenticator apps.
 
+use crate::set_up::SetUp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use weir_core::{Family, Ref, Resource, resource::UuidKeyed};
-use weir_flow::Flow;
+use weir_core::{Family, Resource, resource::UuidKeyed};
 
 /// Length of the codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -32,12 +32,9 @@ pub struct AuthenticatorTotpStage {
     /// Name of the stage.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// Lets a signed-in person set up a device through this flow.
-    #[serde(default)]
-    pub configure_flow: Option<Ref<Flow>>,
-    /// Name for people, where they choose what to set up.
-    #[serde(default)]
-    pub friendly_name: String,
+    /// How people come to it.
+    #[serde(flatten)]
+    pub set_up: SetUp,
     /// Length of the codes.
     pub digits: Digits,
 }

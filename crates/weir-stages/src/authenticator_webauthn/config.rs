@@ -1,10 +1,10 @@
 //! Definition of the stage.
 
 use super::WebAuthnDeviceType;
+use crate::set_up::SetUp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_core::{Family, Ref, Resource, resource::UuidKeyed};
-use weir_flow::Flow;
 use weir_webauthn::{Attachment, Hint, Requirement};
 
 /// Sets up a security key or passkey.
@@ -13,12 +13,9 @@ pub struct AuthenticatorWebAuthnStage {
     /// Name of the stage.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// Lets a signed-in person set up a device through this flow.
-    #[serde(default)]
-    pub configure_flow: Option<Ref<Flow>>,
-    /// What people read when they choose among ways to set up a device.
-    #[serde(default)]
-    pub friendly_name: String,
+    /// How people come to it.
+    #[serde(flatten)]
+    pub set_up: SetUp,
     /// Whether the authenticator must recognise its user, by finger or PIN.
     #[serde(default)]
     pub user_verification: Requirement,

@@ -1,7 +1,7 @@
 //! Codes by mail.
 
 use super::{AuthenticatorValidateStage, Class, DeviceClass};
-use crate::authenticator_email::{AuthenticatorEmailStage, mask, new_code, send};
+use crate::authenticator_email::{AuthenticatorEmailStage, mask, send};
 use async_trait::async_trait;
 use weir_core::Map;
 use weir_flow::{Reject, StageCx};
@@ -40,17 +40,12 @@ impl Class for Email {
         let Some(stage) = cx.unit.snapshot.get::<AuthenticatorEmailStage>(id) else { return Ok(()) };
         let person = cx.person().await?;
         let Some(account) = person.account().filter(|account| account.id == device.user_id) else { return Ok(()) };
-        let code = new_code(&*cx.app.site.random);
+        let code = device::new_code(&*cx.app.site.random);
         let expires = cx.now() + stage.token_expiry.delta();
         // Sending is queued in this transaction. A code must not come after a lockdown, which voids it.
         if send(cx, (id, &stage), account, &device.detail, code.clone()).await? && cx.lock_person(account).await? {
             device::set_code(&mut cx.unit.tx, device, &code, expires).await?;
         }
         Ok(())
-    }
-
-    async fn take_code(&self, cx: &mut StageCx<'_>, device: &DeviceRow, code: &str) -> Result<bool, Reject> {
-        let now = cx.now();
-        Ok(device::take_code(&mut cx.unit.tx, device, code, now).await?)
     }
 }

@@ -30,7 +30,10 @@ use async_trait::async_trait;
 use serde_json::Value;
 use weir_core::{FieldErrors, Map};
 use weir_flow::{Reject, StageCx};
-use weir_identity::{Account, device::DeviceRow};
+use weir_identity::{
+    Account,
+    device::{self, DeviceRow},
+};
 
 /// All classes. One line for each.
 const ALL: [&dyn Class; 6] =
@@ -128,12 +131,13 @@ pub trait Class: Send + Sync {
         None
     }
 
-    /// Uses up a code of a locked device; whether it was right.
+    /// Uses up a code of a locked device; whether it was right. Here: one that was sent to the device.
     ///
     /// # Errors
     /// Those of the store.
-    async fn take_code(&self, _cx: &mut StageCx<'_>, _device: &DeviceRow, _code: &str) -> Result<bool, Reject> {
-        Ok(false)
+    async fn take_code(&self, cx: &mut StageCx<'_>, device: &DeviceRow, code: &str) -> Result<bool, Reject> {
+        let now = cx.now();
+        Ok(device::take_code(&mut cx.unit.tx, device, code, now).await?)
     }
 
     /// Judges the class's own field of an answer. `devices` are the person's usable ones of the class; none when the

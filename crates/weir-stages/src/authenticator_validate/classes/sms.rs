@@ -70,9 +70,4 @@ impl Class for Sms {
     fn throttle_factor(&self, config: &AuthenticatorValidateStage) -> Option<f64> {
         Some(config.sms_otp_throttling_factor)
     }
-
-    async fn take_code(&self, cx: &mut StageCx<'_>, device: &DeviceRow, code: &str) -> Result<bool, Reject> {
-        let now = cx.now();
-        Ok(device::take_code(&mut cx.unit.tx, device, code, now).await?)
-    }
 }
