@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use futures_util::FutureExt as _;
-use http::{HeaderValue, header};
+use http::{HeaderValue, Version, header};
 use serde_json::json;
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 use tracing::Instrument as _;
@@ -37,6 +37,7 @@ async fn edge(State(app): State<Arc<AppState>>, request: Request, next: Next) ->
     let ambiguous = parts.headers.contains_key(header::TRANSFER_ENCODING) && has_length;
     // RFC 9112 §6.3: when two framings may have been meant, nothing after this request can be trusted.
     let close = parts.headers.contains_key(header::TRANSFER_ENCODING);
+    let is_first_version = parts.version < Version::HTTP_2;
     let incoming = Arc::new(Incoming::new(&parts, id.clone(), &app.config));
     let span = tracing::info_span!("request", id, method = incoming.method, path = incoming.path);
     parts.extensions.insert(Arc::clone(&incoming));
@@ -68,11 +69,13 @@ async fn edge(State(app): State<Arc<AppState>>, request: Request, next: Next) ->
         }
     };
     let mut response = answer.instrument(span.clone()).await;
-    let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
-        headers.insert("x-authentik-id", id);
+        response.headers_mut().insert("x-authentik-id", id);
     }
-    if close {
+    // A refused body may be left on the wire; whoever sends the next request must know that this connection is over.
+    let is_left = is_first_version && announced(&incoming) > SMALL && response.status().as_u16() >= 400;
+    let headers = response.headers_mut();
+    if close || is_left {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     measure(&incoming, &response, started, &span);
@@ -95,13 +98,18 @@ pub(crate) async fn tell_failure(app: &AppState, incoming: &Incoming, operation:
     }
 }
 
+/// Bodies up to this length are read whatever becomes of the request, bytes.
+const SMALL: u64 = 64 << 10;
+
+fn announced(incoming: &Incoming) -> u64 {
+    incoming.header("content-length").and_then(|length| length.parse().ok()).unwrap_or_default()
+}
+
 /// Takes a small body off the wire before anything can refuse the request: a connection with an unread rest would have
 /// to be closed, under the feet of a client that sends its next request on it.
 async fn settle(app: &AppState, incoming: &Incoming, body: Body) -> Result<Body, ApiError> {
-    const SMALL: u64 = 64 << 10;
-    let announced = incoming.header("content-length").and_then(|length| length.parse::<u64>().ok());
-    match announced {
-        Some(1..=SMALL) => Ok(Body::from(crate::body::read(body, &app.config, app.config.max_body_bytes).await?)),
+    match announced(incoming) {
+        1..=SMALL => Ok(Body::from(crate::body::read(body, &app.config, app.config.max_body_bytes).await?)),
         _ => Ok(body),
     }
 }

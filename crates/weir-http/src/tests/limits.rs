@@ -95,6 +95,7 @@ async fn a_big_body_is_refused_before_it_is_read() {
     let announced = api.request("POST", "/stages/dummy/").raw("application/json", big.clone()).admin();
     let answer = announced.header("content-length", &big.len().to_string()).send().await;
     assert_eq!(answer.detail(413), "The request body is too large.");
+    assert_eq!(answer.headers["connection"], "close", "the rest of the body is on the wire still");
     let pieces = [big.clone(), big].map(|piece| Ok::<_, std::io::Error>(bytes::Bytes::from(piece)));
     let pieces = futures_util::stream::iter(pieces);
     let unannounced = api.request("POST", "/stages/dummy/").raw("application/json", Body::from_stream(pieces)).admin();
