@@ -149,11 +149,6 @@ fn one(
     };
     // The expression of SQLite names the path several times.
     let uses = found.matches('?').count();
-    let mut push = |sql: String, right: Vec<Val>| {
-        parts.push(sql);
-        vals.extend(std::iter::repeat_n(path.clone(), uses));
-        vals.extend(right);
-    };
     let like = |pattern: String| (format!("({found}) LIKE ? ESCAPE '\\'"), vec![Val::from(pattern)]);
     let like_ci = |pattern: String| (dialect.like_ci(&format!("({found})"), "?"), vec![Val::from(pattern)]);
     let (sql, right) = match (look_up, value) {
@@ -185,6 +180,8 @@ fn one(
         }
         _ => return None,
     };
-    push(sql, right);
+    parts.push(sql);
+    vals.extend(std::iter::repeat_n(path, uses));
+    vals.extend(right);
     Some(())
 }

@@ -9,6 +9,9 @@ use weir_expression::{Call, Object, Raise, Request, Value};
 /// Handle of the request.
 pub const HTTP: &str = "http";
 
+/// Makes one attribute of the object.
+type Part = fn(&RequestInfo) -> Value;
+
 /// The object, with what of it the run may use.
 pub fn object(http: &RequestInfo, run: &Request) -> Object {
     let mut object = Object::new("HttpRequest", HTTP)
@@ -18,7 +21,7 @@ pub fn object(http: &RequestInfo, run: &Request) -> Object {
         .attr("scheme", if http.is_secure { "https" } else { "http" })
         .attr("request_id", http.request_id.as_str())
         .shown_as(format!("<HttpRequest: {} '{}'>", http.method, http.path));
-    let parts: [(&str, fn(&RequestInfo) -> Value); 6] = [
+    let parts: [(&str, Part); 6] = [
         ("GET", |http| last(&http.query)),
         // Bodies belong to the stage they answer; what counts of them is in `prompt_data`.
         ("POST", |_| Value::Dict(Vec::new())),
