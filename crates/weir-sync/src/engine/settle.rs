@@ -96,9 +96,9 @@ impl Run<'_> {
             let (when, number) = ((&*self.engine.site.random, now), self.assigned.number);
             state::enqueue(&mut tx, when, number, first.row.model, &learnt.gone).await?;
             state::enqueue(&mut tx, when, number, Model::Group, &learnt.groups).await?;
-            tx.commit().await?
+            tx.commit().await?;
         } else {
-            tx.rollback().await?
+            tx.rollback().await?;
         }
         Ok(lost)
     }
