@@ -76,7 +76,7 @@ async fn no_row_of_any_table_differs_after_a_dry_run() {
     let stand = Stand::start_with(Options { expression_worker: worker(), ..options() }).await;
     let ann = stand.person("ann").await;
     let mut unit = stand.unit();
-    accounts::set_password_hash(&mut unit.tx, ann.id, "old", chrono::Utc::now()).await.unwrap();
+    accounts::set_password_hash(&mut unit.tx, ann.id, "old", stand.core.site.clock.now()).await.unwrap();
     unit.commit().await.unwrap();
     let flow = json!({"name": "f", "slug": "f", "title": "f", "designation": "authentication"});
     let flow = stand.make::<Flow>(flow).await.pk;
