@@ -73,3 +73,4 @@ def test_answers_are_as_they_are_described(server, document):
     assert described("GET", "/weir/sync/states/")["count"] > 0
     described("GET", "/weir/sync/targets/")
     described("POST", "/weir/sync/replay/", {})
+    described("POST", "/weir/sessions/end/", {"users": [bob]})
