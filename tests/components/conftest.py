@@ -27,8 +27,8 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_for(what, check, seconds=20.0):
-    """The first truthy result of `check`."""
+def wait_for(what, check, seconds=60.0):
+    """The first truthy result of `check`. Patience costs nothing where things go well, and machines may be busy."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         found = check()

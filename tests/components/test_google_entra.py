@@ -12,7 +12,7 @@ from conftest import wait_for
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from services import Service
-from test_scim import assign, full, group, mappings, settled, state, wait_idle
+from test_scim import assign, full, group, mappings, settled, state, status, wait_idle
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
@@ -307,6 +307,28 @@ def test_a_workspace_is_discovered_page_by_page_and_conflicts_connect(start_serv
     assert google.users["late@example.test"]["id"] == "late"
     assert google.users["late@example.test"]["name"]["familyName"] == "Comer"
     assert "password" not in google.users["late@example.test"], "who is there already keeps the password"
+
+
+def test_a_quota_of_the_workspace_is_waited_for(start_server, google):
+    server = start_server(OUTBOUND__GOOGLE_URL=google.url)
+    made = google_provider(server)
+    answer = google.answer
+
+    def limited(asked):
+        if asked.method != "POST" or not asked.path.endswith("/users"):
+            return answer(asked)
+        reason = {"domain": "usageLimits", "reason": "userRateLimitExceeded"}
+        return 403, {"error": {"code": 403, "message": "Quota exceeded", "errors": [reason]}}
+
+    google.answer = limited
+    user = person(server, "ada")
+    wait_for("the wait", lambda: status(server, made)["blocked_until"])
+    found = state(server, made, user)
+    assert found["state"] == "pending" and "Quota exceeded" in found["reason"]
+    google.answer = answer
+    server.api("POST", "/weir/sync/replay/", {"provider": made["pk"], "state": "pending"})
+    settled(server, made, user, "in_sync")
+    assert "ada@example.test" in google.users
 
 
 def test_a_subject_without_the_right_is_a_configuration_error(start_server, google):

@@ -129,7 +129,7 @@ def test_a_list_of_users_is_locked_by_a_task_that_asks_for_each(site):
     made = made.json()
     assert made["users"] == 13
     shown = lambda: as_token(site, key, "GET", f"/weir/lockdowns/batches/{made['batch']}/").json()
-    done = wait_for("the list", lambda: shown() if shown()["counts"]["waiting"] == 0 else None, 60)
+    done = wait_for("the list", lambda: shown() if shown()["counts"]["waiting"] == 0 else None)
     assert done["counts"] == {"waiting": 0, "locked": 10, "refused": 3, "failed": 0}, done
     refused = {user["pk"] for user in done["users"] if user["state"] == "refused"}
     assert refused == {victims[10]["pk"], helper["pk"], 4711}
@@ -207,7 +207,7 @@ def test_nothing_survives_that_is_minted_beside_a_lockdown(site):
     threads = [threading.Thread(target=work, args=(n,)) for n in range(6) for work in (mint_tokens, sign_in)]
     for thread in threads:
         thread.start()
-    wait_for("some tokens", lambda: len(minted) > 50, 60)
+    wait_for("some tokens", lambda: len(minted) > 50)
     done = weir(site, "user", "lockdown", "ann", "--reason", "race")
     assert done.returncode == 0, done.stderr
     stop.set()
@@ -226,7 +226,7 @@ def test_a_list_whose_server_dies_is_worked_off_by_the_next_one_and_locks_nobody
     made = server.api("POST", "/weir/lockdowns/", {"reason": "leak", "users": users})
     path = f"/weir/lockdowns/batches/{made['batch']}/"
     counts = lambda: server.api("GET", path)["counts"]
-    wait_for("the first of them", lambda: counts()["locked"] > 0, 30)
+    wait_for("the first of them", lambda: counts()["locked"] > 0)
     server.process.kill()
     server.process.wait()
     server.start()
@@ -236,7 +236,7 @@ def test_a_list_whose_server_dies_is_worked_off_by_the_next_one_and_locks_nobody
     records = found["results"] + server.api("GET", f"/weir/lockdowns/?batch={made['batch']}&page_size=100&page=2")["results"]
     assert sorted(record["record"]["user"]["pk"] for record in records) == sorted(users)
     task = lambda: server.api("GET", f"/tasks/tasks/{made['task']}/")
-    wait_for("the task", lambda: task()["state"] == "done", 30)
+    wait_for("the task", lambda: task()["state"] == "done")
 
 
 def test_targets_of_the_sync_are_told_at_once_and_a_dead_one_delays_nobody(site):
@@ -248,7 +248,7 @@ def test_targets_of_the_sync_are_told_at_once_and_a_dead_one_delays_nobody(site)
         for name, target in (("good", good), ("dead", dead)):
             test_scim.provider(site, f"{target.url}/v2", name=name)
         ann = person(site, "ann")
-        wait_for("the user there", lambda: good.users().get("ann", {}).get("active") and dead.users().get("ann"), 30)
+        wait_for("the user there", lambda: good.users().get("ann", {}).get("active") and dead.users().get("ann"))
         dead.close()
         done = weir(site, "user", "lockdown", "ann", "--reason", "told everywhere")
         assert done.returncode == 0, done.stderr

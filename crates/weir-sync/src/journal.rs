@@ -52,6 +52,11 @@ impl Journal {
         self.add(LogLevel::Warning, text, fields);
     }
 
+    /// Whether there is nothing to be said.
+    pub fn is_empty(&self) -> bool {
+        self.lines().is_empty()
+    }
+
     /// Moves the lines into the log of a task.
     pub fn pour(&self, job: &JobCx) {
         for line in std::mem::take(&mut *self.lines()) {

@@ -27,7 +27,7 @@ mod tests;
 mod tokens;
 pub mod wire;
 
-pub use engine::{Engine, Services, TargetState};
+pub use engine::{Engine, Manner, Services, TargetState};
 pub use provider::Kinds;
 pub use routes::routes;
 

@@ -105,7 +105,8 @@ impl Mapping<'_> {
     /// Runs mappings in order of their names, each laid over the one before.
     ///
     /// # Errors
-    /// [`Failure::Stop`] when one fails, [`Failure::Skip`] when one leaves the object out.
+    /// [`Failure::Stop`] without mappings, [`Failure::Unmapped`] when one fails, [`Failure::Skip`] when one leaves the
+    /// object out.
     pub async fn run(&self, mappings: &[Ref<AnyPropertyMapping>]) -> Result<Map, Failure> {
         let site = &self.engine.site;
         let snapshot = site.snapshot();
@@ -123,7 +124,7 @@ impl Mapping<'_> {
                 Ok(Value::Null) => {}
                 Ok(Value::Object(result)) => attributes::merge(&mut properties, &result),
                 Ok(_) => {
-                    failure = Some(Failure::Stop(format!("Mapping {} gave no dictionary.", mapping.name())));
+                    failure = Some(Failure::Unmapped(format!("Mapping {} gave no dictionary.", mapping.name())));
                 }
                 Err(failed) => failure = Some(failed),
             }
@@ -167,6 +168,6 @@ impl Mapping<'_> {
         let message = error.to_string();
         let context = json!({"expression": source, "message": message});
         events.push(Event::new(action::PROPERTY_MAPPING_EXCEPTION, mapping.kind.app_label(), context));
-        Err(Failure::Stop(format!("Mapping {name} failed: {message}")))
+        Err(Failure::Unmapped(format!("Mapping {name} failed: {message}")))
     }
 }

@@ -2,7 +2,7 @@
 //! every object with every target.
 
 use crate::{
-    engine::Engine,
+    engine::{Engine, Manner},
     journal::Journal,
     provider,
     state::{self, Change, Model, State},
@@ -173,7 +173,8 @@ async fn sync_object(engine: &Arc<Engine>, mut call: Call) -> Result<Reply, ApiE
         Some(target) => {
             let key = body.sync_object_id.to_lowercase();
             let until = Instant::now() + WAIT;
-            if !engine.object(&target, (model, &key), body.override_dry_run, &journal, until).await? {
+            let manner = Manner::Shown { override_dry_run: body.override_dry_run };
+            if !engine.object(&target, (model, &key), manner, &journal, until).await? {
                 journal.warn("The object is being told by another task.", Value::Null);
             }
         }

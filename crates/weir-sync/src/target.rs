@@ -13,6 +13,7 @@ use std::time::Duration;
 use uuid::Uuid;
 use weir_core::{DurationText, Map, Ref, Resource};
 use weir_resource::{AnyPropertyMapping, Stored};
+use weir_store::StoreError;
 
 /// What stays as it is in a segment of an address.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'@');
@@ -215,4 +216,7 @@ pub trait Kind: Send + Sync {
     ) -> Result<Box<dyn Target + 'a>, Failure>;
     /// What was kept about a provider is forgotten.
     fn forget(&self, number: i64);
+    /// The target refused this `Authorization`. If it is the one in use, it is not used again; whether it is not, or was
+    /// over anyway.
+    async fn refused(&self, cx: &crate::engine::Engine, number: i64, sent: &str) -> Result<bool, StoreError>;
 }

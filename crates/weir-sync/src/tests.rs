@@ -1,6 +1,9 @@
 //! The outbox alone: what many writers and many deliverers do to one row.
 
-use crate::state::{self, Change, Claimed, Model, Settled, State, Verdict, Which};
+use crate::{
+    scim::refused,
+    state::{self, Change, Claimed, Model, Settled, State, Verdict, Which},
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
 use weir_store::{
@@ -210,4 +213,22 @@ async fn what_may_have_been_made_is_looked_for_until_somebody_knows() {
     outbox.change(Model::User, &[Change::of("1")]).await;
     let row = outbox.claim(1).await.remove(0);
     assert!(!row.gone && row.sought.is_none(), "what is in sync has no past");
+}
+
+#[tokio::test]
+async fn a_refusal_of_an_old_token_does_not_end_the_new_one() {
+    let outbox = Outbox::new().await;
+    let (db, now) = (&outbox.db, outbox.now);
+    assert!(!refused(db, now, PROVIDER, "Bearer fixed").await.unwrap(), "nobody renews a fixed token");
+    let mut tx = db.tx();
+    state::ensure_target(&mut tx, PROVIDER).await.unwrap();
+    let sql = "UPDATE sync_target SET access_token = 'new', token_expires = $1";
+    tx.write(sql, &[(now + TimeDelta::hours(1)).into()]).await.unwrap();
+    tx.commit().await.unwrap();
+    let ends = async || state::target(db, PROVIDER).await.unwrap().token_expires;
+    assert!(refused(db, now, PROVIDER, "Bearer old").await.unwrap(), "there is another one");
+    assert!(ends().await.is_some());
+    assert!(refused(db, now + TimeDelta::hours(1), PROVIDER, "Bearer new").await.unwrap(), "it was over");
+    assert!(ends().await.is_none());
+    assert!(!refused(db, now, PROVIDER, "Bearer new").await.unwrap(), "it is the one in use");
 }

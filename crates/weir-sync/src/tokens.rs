@@ -70,6 +70,18 @@ impl Tokens {
         Ok(domains)
     }
 
+    /// Forgets the token of a provider when it is the one that was refused. Whether it is not, or was over anyway.
+    pub fn refused(&self, (number, now): (i64, DateTime<Utc>), sent: &str) -> bool {
+        let mut kept = self.kept();
+        let Some((until, token)) = kept.tokens.get(&number) else { return true };
+        if sent.strip_prefix("Bearer ") != Some(token.as_str()) {
+            return true;
+        }
+        let is_over = *until <= now;
+        kept.tokens.remove(&number);
+        is_over
+    }
+
     /// Forgets a provider.
     pub fn forget(&self, number: i64) {
         let mut kept = self.kept();
@@ -104,6 +116,21 @@ mod tests {
         assert_eq!(get(2, 40, "c").await, "c");
         tokens.forget(1);
         assert_eq!(get(1, 41, "d").await, "d");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_an_old_token_leaves_the_new_one_alone() {
+        let (tokens, now) = (Tokens::default(), DateTime::UNIX_EPOCH);
+        let get = async |new: &str| {
+            let answer = json!({"access_token": new, "expires_in": 100});
+            tokens.token((1, now), async { Ok(answer) }).await.unwrap()
+        };
+        assert_eq!(get("new").await, "new");
+        assert!(tokens.refused((1, now), "Bearer old"), "another one is there");
+        assert_eq!(get("newer").await, "new");
+        assert!(!tokens.refused((1, now), "Bearer new"));
+        assert_eq!(get("newer").await, "newer");
+        assert!(tokens.refused((1, now + TimeDelta::seconds(100)), "Bearer newer"), "it was over");
     }
 
     #[test]

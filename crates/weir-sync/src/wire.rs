@@ -1,12 +1,14 @@
 //! Calls to targets: one JSON exchange at a time, judged by what its failure means for the sync.
 
 use crate::journal::Journal;
+use chrono::DateTime;
 use reqwest::{
     Method, Url,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use serde_json::{Value, json};
 use std::time::Duration;
+use weir_core::Secret;
 use weir_policy::outbound::{Outbound, OutboundError, OutboundRequest};
 
 /// Longest part of an answer that is kept as a reason.
@@ -34,8 +36,15 @@ pub enum Failure {
     Conflict(String),
     /// Nothing will work before somebody changes the configuration.
     Stop(String),
+    /// A mapping fails at this object.
+    Unmapped(String),
     /// The target does not know us, or no longer: with another token it may.
-    Unknown(String),
+    Unknown {
+        /// In words.
+        reason: String,
+        /// What was sent as `Authorization`.
+        sent: Secret,
+    },
     /// A mapping leaves the object out.
     Skip,
     /// Not sent because of a dry run.
@@ -48,12 +57,12 @@ impl Failure {
     /// In words, for the state of the object.
     pub fn reason(&self) -> String {
         match self {
-            Self::Away { reason, .. } => reason.clone(),
+            Self::Away { reason, .. } | Self::Unknown { reason, .. } => reason.clone(),
             Self::Broken(text)
             | Self::Bad(text)
             | Self::Conflict(text)
             | Self::Stop(text)
-            | Self::Unknown(text)
+            | Self::Unmapped(text)
             | Self::Own(text) => text.clone(),
             Self::Missing => "The target does not know the object.".to_owned(),
             Self::Skip => "A mapping leaves this object out.".to_owned(),
@@ -158,18 +167,18 @@ impl Wire<'_> {
             }
             return Ok(Answer { body });
         }
-        let wait = answer
-            .headers
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case("retry-after"))
-            .and_then(|(_, value)| value.trim().parse::<u64>().ok())
-            .map(|seconds| Duration::from_secs(seconds.min(LONGEST_WAIT)));
+        let header = |wanted: &str| {
+            let found = answer.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            found.map(|(_, value)| value.trim())
+        };
+        let wait = header("retry-after").and_then(|value| asked_wait(value, header("date")));
         let reason = said(&ask, answer.status, &body);
         Err(match answer.status {
             404 | 410 => Failure::Missing,
             409 => Failure::Conflict(reason),
-            401 => Failure::Unknown(reason),
+            401 => Failure::Unknown { reason, sent: Secret(ask.authorization.unwrap_or_default().to_owned()) },
             429 | 503 => Failure::Away { reason, wait },
+            403 if is_quota(&body) => Failure::Away { reason, wait },
             // What a server does not know how to do it will not know next time.
             501 => Failure::Bad(reason),
             500.. => Failure::Broken(reason),
@@ -220,6 +229,30 @@ impl Wire<'_> {
     }
 }
 
+/// How long a target wants to be left alone (RFC 9110 10.2.3): seconds, or a time by its own clock.
+fn asked_wait(value: &str, its_now: Option<&str>) -> Option<Duration> {
+    let seconds = match value.parse::<u64>() {
+        Ok(seconds) => seconds,
+        Err(_) => {
+            let time = |text: &str| DateTime::parse_from_rfc2822(text).ok();
+            let wait = time(value)? - time(its_now?)?;
+            u64::try_from(wait.num_seconds()).unwrap_or_default()
+        }
+    };
+    Some(Duration::from_secs(seconds.min(LONGEST_WAIT)))
+}
+
+/// Whether a refusal is one of too many requests: Google says so with 403.
+fn is_quota(body: &Value) -> bool {
+    const QUOTAS: [&str; 4] = ["rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "dailyLimitExceeded"];
+    let errors = body.get("error").and_then(|error| error.get("errors")).and_then(Value::as_array);
+    errors
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+        .iter()
+        .any(|error| error.get("reason").and_then(Value::as_str).is_some_and(|reason| QUOTAS.contains(&reason)))
+}
+
 fn host(url: &str) -> String {
     Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
 }
@@ -241,4 +274,29 @@ fn said(ask: &Ask<'_>, status: u16, body: &Value) -> String {
     let path = Url::parse(&ask.url).map(|url| url.path().to_owned()).unwrap_or_default();
     let line = format!("{} {} answered {status}", ask.method, path);
     if text.is_empty() { line } else { format!("{line}: {text}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_name_a_wait_in_seconds_or_as_a_time_of_their_own_clock() {
+        let secs = |value: &str, now: Option<&str>| asked_wait(value, now).map(|wait| wait.as_secs());
+        let now = Some("Wed, 21 Oct 2015 07:28:00 GMT");
+        assert_eq!(secs("7", None), Some(7));
+        assert_eq!(secs("9999999", None), Some(LONGEST_WAIT));
+        assert_eq!(secs("Wed, 21 Oct 2015 07:29:30 GMT", now), Some(90));
+        assert_eq!(secs("Wed, 21 Oct 2015 07:20:00 GMT", now), Some(0));
+        assert_eq!(secs("Wed, 21 Oct 2015 07:29:30 GMT", None), None);
+        assert_eq!(secs("soon", now), None);
+    }
+
+    #[test]
+    fn a_quota_is_no_refusal_of_the_object() {
+        let said =
+            |reason: &str| json!({"error": {"code": 403, "errors": [{"domain": "usageLimits", "reason": reason}]}});
+        assert!(is_quota(&said("userRateLimitExceeded")) && !is_quota(&said("forbidden")));
+        assert!(!is_quota(&json!({"error": "rateLimitExceeded"})) && !is_quota(&Value::Null));
+    }
 }

@@ -45,6 +45,15 @@ async fn a_schedule_is_changed_and_sent() {
     assert!(bad.get("crontab").is_some());
     let changed = api.patch(&path, json!({"paused": true})).admin().send().await.expect(200);
     assert_eq!((&changed["paused"], &changed["crontab"]), (&json!(true), &json!("0 * * * *")));
+    for field in ["crontab", "paused"] {
+        let nothing = api.patch(&path, json!({field: null})).admin().send().await.expect(400);
+        assert_eq!(nothing, json!({field: ["This field may not be null."]}));
+    }
+    let told = "/events/events/?action=model_updated&context_model_name=schedule";
+    let events = api.get(told).admin().send().await.expect(200);
+    let context = &events["results"][0]["context"];
+    assert_eq!(context["model"]["name"], "weir.clean");
+    assert_eq!(context["diff"], json!({"paused": {"previous_value": false, "new_value": true}}));
     assert_eq!(api.put(&path, json!({"paused": false})).admin().send().await.status, 400);
     let whole = json!({"crontab": "5 4 * * *", "paused": false});
     assert_eq!(api.put(&path, whole).admin().send().await.expect(200)["crontab"], "5 4 * * *");

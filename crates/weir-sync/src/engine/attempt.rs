@@ -112,7 +112,18 @@ impl Run<'_> {
                 // Somebody removed it there: it is made anew.
                 Err(Failure::Missing) => self.make_anew(row, here).await,
                 Err(failure) => (Kept::Same, Err(failure)),
-                Ok(updated) => self.members(here, updated.as_ref().unwrap_or(&known), Some(&known)).await,
+                Ok(updated) => {
+                    let outcome = self.members(here, updated.as_ref().unwrap_or(&known), Some(&known)).await;
+                    if updated.is_some() || outcome.1 != Err(Failure::Missing) {
+                        return outcome;
+                    }
+                    // The group is gone there, or a member. Nobody knows before the group itself is told.
+                    let told = Connection { attributes: Map::new(), ..known };
+                    match self.update(here, &told, &data).await {
+                        Err(Failure::Missing) => self.make_anew(row, here).await,
+                        _ => outcome,
+                    }
+                }
             },
         }
     }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     journal::Journal,
-    provider,
+    provider::{self, Assigned},
     state::{self, Claimed, Model, State, Verdict, Which},
     wire::Failure,
 };
@@ -26,7 +26,7 @@ use std::{
 use tokio::time::sleep;
 use weir_core::{ApiError, Map};
 use weir_events::{Event, action};
-use weir_resource::{Actor, Unit, store};
+use weir_resource::{Actor, Stored, Unit, store};
 use weir_store::{Durability, StoreError, jobs::LogLevel};
 
 /// An object at which the target fails this often is given up.
@@ -82,7 +82,7 @@ impl Engine {
         if let Some(until) = known.blocked_until.filter(|until| *until > site.clock.now()) {
             return Ok(End::At(until));
         }
-        let run = match self.open(&assigned, journal, false).await {
+        let mut run = match self.open(&assigned, journal, false).await {
             Ok(run) => run,
             Err(failure) => return Ok(End::At(self.blocked(number, &failure, journal).await?)),
         };
@@ -112,25 +112,35 @@ impl Engine {
         let reason = failure.reason();
         let mut unit = Unit::new(site, Actor::system());
         state::block(&mut unit.tx, number, until, &reason).await.map_err(store)?;
-        if let Failure::Stop(message) | Failure::Unknown(message) = failure {
-            // A token that was refused is not tried again; one that can be renewed is.
-            let sql = "UPDATE sync_target SET token_expires = NULL WHERE provider = $1";
-            unit.tx.write(sql, &[number.into()]).await.map_err(store)?;
-            let provider = provider::find(&unit.snapshot, number).cloned();
-            if let Some(kind) = provider.as_ref().and_then(|provider| self.kinds.find(provider.kind.model)) {
+        if matches!(failure, Failure::Stop(_) | Failure::Unmapped(_) | Failure::Unknown { .. }) {
+            let provider = provider::find(&unit.snapshot, number);
+            if let Some(kind) = provider.and_then(|provider| self.kinds.find(provider.kind.model)) {
                 kind.forget(number);
             }
-            let app = provider.as_ref().map_or("authentik_core", |provider| provider.kind.app_label());
-            let shown = provider.as_ref().map(|p| {
-                json!({"app": p.kind.app_label(), "model_name": p.kind.model_name(), "pk": number, "name": p.name()})
-            });
-            let context = json!({"message": format!("Outgoing sync stopped: {message}"), "provider": shown});
-            unit.event(Event::new(action::CONFIGURATION_ERROR, app, context)).await?;
+            unit.event(self.stopped(number, &reason)).await?;
         }
         unit.commit().await?;
         let fields = json!({"until": until.to_rfc3339(), "reason": reason});
         journal.add(LogLevel::Error, format!("The target is left alone for a while: {reason}"), fields);
         Ok(until)
+    }
+
+    /// Whether calls that were refused were made with a token of yesterday. If not, the token is not used again.
+    pub(super) async fn is_outdated(&self, target: &Assigned, failure: &Failure) -> Result<bool, ApiError> {
+        let Failure::Unknown { sent, .. } = failure else { return Ok(false) };
+        target.kind.refused(self, target.number, &sent.0).await.map_err(store)
+    }
+
+    /// The event of a sync that cannot go on, or not with some objects, before somebody changes the configuration.
+    fn stopped(&self, number: i64, message: &str) -> Event {
+        let snapshot = self.site.snapshot();
+        let provider = provider::find(&snapshot, number);
+        let app = provider.map_or("authentik_core", |provider| provider.kind.app_label());
+        let shown = provider.map(
+            |p| json!({"app": p.kind.app_label(), "model_name": p.kind.model_name(), "pk": number, "name": p.name()}),
+        );
+        let context = json!({"message": format!("Outgoing sync stopped: {message}"), "provider": shown});
+        Event::new(action::CONFIGURATION_ERROR, app, context)
     }
 }
 
@@ -138,7 +148,7 @@ impl Run<'_> {
     /// Delivers what is due until nothing is, the time is over, or the target is in trouble; then the end of that. With a
     /// model only objects of this one.
     pub(super) async fn drain(
-        &self,
+        &mut self,
         budget: Duration,
         model: Option<Model>,
     ) -> Result<Option<DateTime<Utc>>, ApiError> {
@@ -164,6 +174,9 @@ impl Run<'_> {
                     failures = 0;
                 }
                 Round::Good => {}
+                // What was refused was asked in the old way.
+                Round::Trouble(_) if !self.is_current() => return Ok(Some(site.clock.now())),
+                Round::Trouble(failure) if self.reopened(&failure).await? => continue,
                 Round::Trouble(failure) => {
                     return Ok(Some(self.engine.blocked(number, &failure, self.wire.journal).await?));
                 }
@@ -173,6 +186,17 @@ impl Run<'_> {
                 return Ok(Some(site.clock.now()));
             }
         }
+    }
+
+    /// Opens the target anew when it refused a token that has been renewed, or is over. What was refused is pending.
+    pub(super) async fn reopened(&mut self, failure: &Failure) -> Result<bool, ApiError> {
+        if !self.engine.is_outdated(self.assigned, failure).await? {
+            return Ok(false);
+        }
+        let stored = Stored::of(&self.assigned.object);
+        let opened = self.assigned.kind.open(self.engine, self.assigned.number, &stored, &self.wire).await;
+        // Whoever comes next learns why there is no token.
+        Ok(opened.map(|target| self.target = target).is_ok())
     }
 
     async fn round(&self, which: Which<'_>, limit: usize) -> Result<Round, ApiError> {
@@ -197,16 +221,30 @@ impl Run<'_> {
                     | Failure::Missing
                     | Failure::Skip
                     | Failure::Dry
+                    | Failure::Unmapped(_)
             )
         };
         if let Some(failure) = failures.iter().find(|failure| whole(failure)) {
             return Ok(Round::Trouble(failure.clone()));
         }
-        // One object may be the target's problem; everything it is asked is not.
+        let unmapped = failures.iter().filter(|failure| matches!(failure, Failure::Unmapped(_))).count();
         match failures.first() {
-            Some(failure) if broken == claimed.len() && broken > 2 => Ok(Round::Trouble(failure.clone())),
-            _ => Ok(Round::Good),
+            // One object may be the target's problem; everything it is asked is not.
+            Some(failure) if [broken, unmapped].contains(&claimed.len()) && claimed.len() > 2 => {
+                Ok(Round::Trouble(failure.clone()))
+            }
+            _ => self.say_unmapped(&failures).await.map(|()| Round::Good),
         }
+    }
+
+    /// One event for all objects of a round at which mappings fail.
+    pub(super) async fn say_unmapped(&self, failures: &[Failure]) -> Result<(), ApiError> {
+        let Some(failure) = failures.iter().find(|failure| matches!(failure, Failure::Unmapped(_))) else {
+            return Ok(());
+        };
+        let mut unit = Unit::new(&self.engine.site, Actor::system());
+        unit.event(self.engine.stopped(self.assigned.number, &failure.reason())).await?;
+        unit.commit().await
     }
 
     /// Tells the target of claimed objects of one model and settles them. Gives what failed.
@@ -303,7 +341,7 @@ impl Run<'_> {
         let fields = json!({"model": row.model.word(), "object": row.key, "reason": reason});
         let journal = self.wire.journal;
         match failure {
-            Failure::Away { .. } | Failure::Unknown(_) => Verdict::Again(now, reason),
+            Failure::Away { .. } | Failure::Unknown { .. } => Verdict::Again(now, reason),
             Failure::Own(_) => {
                 journal.add(LogLevel::Error, format!("Not delivered: {reason}"), fields);
                 Verdict::Again(now, reason)
@@ -316,7 +354,12 @@ impl Run<'_> {
                 journal.info(reason.clone(), fields);
                 Verdict::Is(State::Skipped, reason)
             }
-            Failure::Broken(_) | Failure::Bad(_) | Failure::Conflict(_) | Failure::Missing | Failure::Stop(_) => {
+            Failure::Broken(_)
+            | Failure::Bad(_)
+            | Failure::Conflict(_)
+            | Failure::Missing
+            | Failure::Stop(_)
+            | Failure::Unmapped(_) => {
                 journal.warn(format!("Given up: {reason}"), fields);
                 Verdict::Is(State::Failed, reason)
             }

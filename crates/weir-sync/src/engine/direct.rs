@@ -18,6 +18,18 @@ use weir_store::jobs::LogLevel;
 /// How often somebody looks whether an object is free.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// What whoever wants one object told is content with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// That the target is told of it, by whomever.
+    Told,
+    /// Only a call of their own, whose log they see.
+    Shown {
+        /// Really change the target although the provider is on a dry run.
+        override_dry_run: bool,
+    },
+}
+
 /// How an object stands with a target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TargetState {
@@ -50,7 +62,7 @@ impl Engine {
             // A task of its own: when the wait is over the call goes on, and its row is settled.
             let work = tokio::spawn(async move {
                 let journal = Journal::new(engine.site.clock.clone());
-                engine.object(&target, (Model::User, &key), false, &journal, until).await
+                engine.object(&target, (Model::User, &key), Manner::Told, &journal, until).await
             });
             async move {
                 match timeout_at(until, work).await {
@@ -87,7 +99,7 @@ impl Engine {
         &self,
         target: &Assigned,
         (model, key): (Model, &str),
-        override_dry_run: bool,
+        manner: Manner,
         journal: &Journal,
         until: Instant,
     ) -> Result<bool, ApiError> {
@@ -97,7 +109,8 @@ impl Engine {
         state::enqueue(&mut tx, when, target.number, model, &[Change::of(key)]).await.map_err(store)?;
         crate::tasks::wake(&mut tx, when, target).await.map_err(store)?;
         tx.commit().await.map_err(store)?;
-        let run = match self.open(target, journal, override_dry_run).await {
+        let override_dry_run = manner == Manner::Shown { override_dry_run: true };
+        let mut run = match self.open(target, journal, override_dry_run).await {
             Ok(run) => run,
             Err(failure) => {
                 self.blocked(target.number, &failure, journal).await?;
@@ -110,7 +123,19 @@ impl Engine {
             let claimed = state::claim(&mut tx, when, target.number, Which::One(model, key), 1).await.map_err(store)?;
             tx.commit().await.map_err(store)?;
             if !claimed.is_empty() {
-                for failure in run.tell(&claimed).await.map_err(store)? {
+                let failures = run.tell(&claimed).await.map_err(store)?;
+                // Refused with a token of yesterday: it is pending again.
+                if let Some(failure) = failures.first()
+                    && run.reopened(failure).await?
+                {
+                    continue;
+                }
+                run.say_unmapped(&failures).await?;
+                if failures.is_empty() && journal.is_empty() {
+                    let fields = json!({"model": model.word(), "object": key});
+                    journal.info("Nothing to tell: the target knows the object as it is", fields);
+                }
+                for failure in failures {
                     journal.add(LogLevel::Error, failure.reason(), json!({"model": model.word(), "object": key}));
                 }
                 // A change that came during the call, or the rest of it: whoever looked meanwhile found it taken.
@@ -126,8 +151,11 @@ impl Engine {
             let vals = [target.number.into(), model.word().into(), key.into()];
             let row = site.db.read_one(sql, &vals).await.map_err(store)?;
             let state = row.map(|row| row.text("state")).transpose().map_err(store)?;
-            if state.as_deref() != Some("pending") {
-                return Ok(true);
+            match state.as_deref() {
+                Some("pending") => {}
+                // Somebody else's call is not what was asked for.
+                Some(_) if manner != Manner::Told => continue,
+                _ => return Ok(true),
             }
             if Instant::now() + LOOK >= until {
                 return Ok(false);

@@ -107,7 +107,7 @@ impl Engine {
         // A fresh look at what the target can do and which token opens it.
         assigned.kind.forget(number);
         let ended = match self.open(&assigned, journal, false).await {
-            Ok(run) => run.everything(holder, progress).await,
+            Ok(mut run) => run.everything(holder, progress).await,
             Err(failure) => {
                 self.blocked(number, &failure, journal).await?;
                 Err(Halt::Target)
@@ -131,13 +131,20 @@ impl Engine {
 }
 
 impl Run<'_> {
-    async fn everything(&self, holder: Uuid, progress: &(dyn Fn(f64) + Send + Sync)) -> Result<(), Halt> {
+    async fn everything(&mut self, holder: Uuid, progress: &(dyn Fn(f64) + Send + Sync)) -> Result<(), Halt> {
         let pages = self.count().await?.div_ceil(self.terms.common.page_size()).max(1);
         let limit = self.terms.common.page_timeout().mul_f64(pages as f64 * 1.5);
         let mut pace = Pace { started: Instant::now(), limit, pages, done: 0, holder, progress };
         if self.terms.common.discovery_enabled {
             for model in [Model::User, Model::Group] {
-                if let Err(failure) = self.discover(model, holder, pace.started + pace.limit).await {
+                let until = pace.started + pace.limit;
+                let mut found = self.discover(model, holder, until).await;
+                if let Err(failure) = &found
+                    && self.reopened(failure).await?
+                {
+                    found = self.discover(model, holder, until).await;
+                }
+                if let Err(failure) = found {
                     self.engine.blocked(self.assigned.number, &failure, self.wire.journal).await?;
                     return Err(Halt::Target);
                 }
@@ -153,7 +160,7 @@ impl Run<'_> {
     }
 
     /// Makes everything that may be in scope pending, page by page, and delivers it; gives the keys.
-    async fn pages(&self, model: Model, pace: &mut Pace<'_>) -> Result<HashSet<String>, Halt> {
+    async fn pages(&mut self, model: Model, pace: &mut Pace<'_>) -> Result<HashSet<String>, Halt> {
         let mut seen = HashSet::new();
         let mut after: Option<String> = None;
         loop {
@@ -166,7 +173,7 @@ impl Run<'_> {
     }
 
     /// What the target knows and is not to know any more.
-    async fn cleanup(&self, model: Model, seen: &HashSet<String>, pace: &mut Pace<'_>) -> Result<(), Halt> {
+    async fn cleanup(&mut self, model: Model, seen: &HashSet<String>, pace: &mut Pace<'_>) -> Result<(), Halt> {
         let (db, tables) = (&self.engine.site.db, self.assigned.kind.tables());
         let mut after: Option<String> = None;
         loop {
@@ -181,7 +188,7 @@ impl Run<'_> {
         }
     }
 
-    async fn page(&self, model: Model, keys: &[String], pace: &mut Pace<'_>) -> Result<(), Halt> {
+    async fn page(&mut self, model: Model, keys: &[String], pace: &mut Pace<'_>) -> Result<(), Halt> {
         if pace.started.elapsed() >= pace.limit {
             return Err(Halt::Time);
         }

@@ -11,7 +11,7 @@ mod scope;
 mod settle;
 
 pub use deliver::End;
-pub use direct::TargetState;
+pub use direct::{Manner, TargetState};
 pub use full::FullEnd;
 
 use crate::{

@@ -40,7 +40,7 @@ impl Ended<'_> {
         match (&self.kept, &self.result) {
             (Kept::Is { .. }, _) | (_, Ok(_)) => true,
             (Kept::None, Err(failure)) => {
-                matches!(failure, Failure::Bad(_) | Failure::Conflict(_) | Failure::Missing | Failure::Unknown(_))
+                matches!(failure, Failure::Bad(_) | Failure::Conflict(_) | Failure::Missing | Failure::Unknown { .. })
             }
             (Kept::Same, Err(_)) => false,
         }

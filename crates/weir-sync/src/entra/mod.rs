@@ -16,6 +16,7 @@ use target::Entra;
 use weir_core::{Family, Ref, Resource, Secret};
 use weir_identity::Group;
 use weir_resource::Stored;
+use weir_store::StoreError;
 
 const GRAPH: &str = "https://graph.microsoft.com";
 const LOGIN: &str = "https://login.microsoftonline.com";
@@ -132,5 +133,9 @@ impl Kind for EntraKind {
 
     fn forget(&self, number: i64) {
         self.tokens.forget(number);
+    }
+
+    async fn refused(&self, engine: &Engine, number: i64, sent: &str) -> Result<bool, StoreError> {
+        Ok(self.tokens.refused((number, engine.site.clock.now()), sent))
     }
 }

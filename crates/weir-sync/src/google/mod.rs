@@ -18,6 +18,7 @@ use target::Google;
 use weir_core::{Family, Map, Ref, Resource};
 use weir_identity::Group;
 use weir_resource::Stored;
+use weir_store::StoreError;
 
 /// Life of a statement by which a token is asked for, in seconds.
 const STATEMENT: i64 = 600;
@@ -161,5 +162,9 @@ impl Kind for GoogleKind {
 
     fn forget(&self, number: i64) {
         self.tokens.forget(number);
+    }
+
+    async fn refused(&self, engine: &Engine, number: i64, sent: &str) -> Result<bool, StoreError> {
+        Ok(self.tokens.refused((number, engine.site.clock.now()), sent))
     }
 }

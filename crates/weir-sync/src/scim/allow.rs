@@ -2,7 +2,7 @@
 //! source; from then on tokens renew themselves.
 
 use super::{SCIMAuthenticationMode, SCIMProvider, auth};
-use crate::{engine::Engine, provider, state};
+use crate::{engine::Engine, provider, state, tasks};
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use serde_json::Value;
@@ -142,6 +142,10 @@ async fn finish(engine: &Engine, call: PageCall) -> Result<PageReply, ApiError> 
     kept.map_err(|failure| ApiError::Internal(anyhow::anyhow!(failure.reason())))?;
     let mut tx = engine.site.db.tx();
     state::unblock(&mut tx, asked.number).await.map_err(store)?;
+    // What waited for this goes at once.
+    if let Some(target) = provider::assigned(&engine.site.snapshot(), &engine.kinds, asked.number) {
+        tasks::wake(&mut tx, (&*engine.site.random, now), &target).await.map_err(store)?;
+    }
     tx.commit().await.map_err(store)?;
     Ok(PageReply::Say {
         status: 200,

@@ -11,6 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use std::sync::Arc;
 use weir_sources::oauth::{AuthMethod, OAuthSource};
+use weir_store::{Db, StoreError};
 
 /// A token that ends within this time counts as ended.
 const MARGIN: TimeDelta = TimeDelta::seconds(30);
@@ -52,6 +53,22 @@ pub async fn authorization(
     keep(engine, number, &token, now).await?;
     let access = token.get("access_token").and_then(Value::as_str).unwrap_or_default();
     Ok(bearer(access))
+}
+
+/// A token was refused: when it is the one in use, it is not used again. Whether it is not, or was over anyway.
+pub(crate) async fn refused(db: &Db, now: DateTime<Utc>, number: i64, sent: &str) -> Result<bool, StoreError> {
+    let mut tx = db.tx();
+    tx.begin_write().await?;
+    let known = state::target(&mut tx, number).await?;
+    // Without a token of ours it is a fixed one.
+    let Some(token) = known.access_token else { return tx.rollback().await.map(|()| false) };
+    if sent.strip_prefix("Bearer ") != Some(token.as_str()) {
+        return tx.rollback().await.map(|()| true);
+    }
+    let sql = "UPDATE sync_target SET token_expires = NULL WHERE provider = $1 AND access_token = $2";
+    tx.write(sql, &[number.into(), token.into()]).await?;
+    tx.commit().await?;
+    Ok(known.token_expires.is_some_and(|expires| expires <= now))
 }
 
 /// The request for a token in the name of this site; what the provider names wins.

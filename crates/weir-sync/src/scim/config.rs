@@ -77,6 +77,12 @@ impl Known {
             Ok(answer) => Abilities::read(&answer.body),
             // Asked again soon: nothing can be said of a server that is away.
             Err(failure @ Failure::Away { .. }) => return Err(failure),
+            // What it can do has nothing to do with our token: whoever has a better one asks again.
+            Err(Failure::Unknown { reason, .. }) => {
+                let text = "The target does not say what it can do; nothing is assumed.";
+                wire.journal.warn(text, json!({"reason": reason}));
+                return Ok(Arc::new(Abilities::default().adapt(scim.mode)));
+            }
             Err(failure) => {
                 let fields = json!({"reason": failure.reason()});
                 wire.journal.warn("The target does not say what it can do; nothing is assumed.", fields);

@@ -13,6 +13,8 @@ use crate::{
 };
 pub use allow::{TokenHooks, pages};
 use async_trait::async_trait;
+#[cfg(test)]
+pub(crate) use auth::refused;
 use config::{Abilities, Known};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,6 +27,7 @@ use weir_core::{DurationText, Family, FieldErrors, Map, Ref, Resource, Secret};
 use weir_identity::Group;
 use weir_resource::Stored;
 use weir_sources::oauth::OAuthSource;
+use weir_store::StoreError;
 
 /// How this site proves who it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -196,5 +199,9 @@ impl Kind for ScimKind {
 
     fn forget(&self, number: i64) {
         self.known.forget(number);
+    }
+
+    async fn refused(&self, engine: &Engine, number: i64, sent: &str) -> Result<bool, StoreError> {
+        auth::refused(&engine.site.db, engine.site.clock.now(), number, sent).await
     }
 }

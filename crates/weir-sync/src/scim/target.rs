@@ -132,7 +132,7 @@ impl Target for Scim {
             Model::Group => (GROUP, "displayName"),
         };
         if data.get(required).and_then(Value::as_str).is_none_or(str::is_empty) {
-            return Err(Failure::Stop(format!("The mappings give no {required}.")));
+            return Err(Failure::Unmapped(format!("The mappings give no {required}.")));
         }
         data.entry("externalId").or_insert_with(|| subject.external_id.into());
         let mut schemas: Vec<Value> = vec![core.into()];
