@@ -473,10 +473,10 @@ for (const javaScriptEnabled of [true, false]) {
       await signIn(admin, "akadmin");
       await admin.waitForURL("**/if/user/**");
       await admin.goto(await lockdown(admin, other.pk));
-      await admin.getByText("about to lock an account").waitFor();
+      await admin.getByText(`about to lock the account ${other.username}.`).waitFor();
       await admin.fill("[name=lockdown_reason]", "Reported by the owner");
       await submit(admin);
-      await admin.getByText("The account is locked.").waitFor();
+      await admin.getByText(`The account ${other.username} is locked.`).waitFor();
       await submit(admin);
       await admin.waitForURL((url) => !url.pathname.includes("default-account-lockdown"));
       assert.equal(await me(victim), 403);

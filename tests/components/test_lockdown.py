@@ -107,6 +107,22 @@ def test_self_service_through_the_executor_ends_every_way_in(site, tmp_path):
     assert bad.returncode == 1 and "it was changed" in bad.stderr, bad.stderr
 
 
+def test_whoever_locks_the_account_of_another_reads_whose_it_is(site):
+    bob = person(site, "bob<i>x</i>")
+    admin = site.signed_in("akadmin")
+    assert admin.act("POST", "/core/users/account_lockdown/", {"user": bob["pk"]}).ok
+    asked = admin.get("default-account-lockdown")
+    named = "<strong>bob&lt;i&gt;x&lt;/i&gt;</strong>"
+    assert f"the account {named}." in asked["fields"][0]["initial_value"], asked["fields"]
+    done = admin.post("default-account-lockdown", {"lockdown_reason": "phone stolen"})
+    assert done["fields"][0]["initial_value"] == f"The account {named} is locked.", done["fields"]
+    assert not site.api("GET", f"/core/users/{bob['pk']}/")["is_active"]
+    # Who looks at their own account reads that.
+    own = site.signed_in("akadmin")
+    assert own.act("POST", "/core/users/account_lockdown/", {}).ok
+    assert "<strong>your own account</strong>" in own.get("default-account-lockdown")["fields"][0]["initial_value"]
+
+
 def test_a_list_of_users_is_locked_by_a_task_that_asks_for_each(site):
     victims = [person(site, f"victim-{number}") for number in range(12)]
     helper = person(site, "helper")

@@ -38,6 +38,8 @@ fn methods_of_query_sets_become_calls_of_a_helper() {
 fn interpolated_objects_show_their_text() {
     assert_eq!(body("f'{a}{b!r}{c!s:>{d}}{e=}'"), "f'{_weir_str((a))}{b!r}{_weir_str((c))!s:>{_weir_str((d))}}{e=}'");
     assert_eq!(body("str(a)"), "str(_weir_str((a)))");
+    assert_eq!(body("ak_message(a)"), "ak_message(str(_weir_str((a))))");
+    assert_eq!(body("ak_message('a')"), "ak_message('a')");
 }
 
 #[test]

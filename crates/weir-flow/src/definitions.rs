@@ -181,7 +181,7 @@ impl Resource for FlowStageBinding {
     const SCHEMA: &'static str = "FlowStageBinding";
     const VERBOSE: &'static str = "Flow Stage Binding";
     const PARAM: &'static str = "fsb_uuid";
-    const SEARCH: &'static [&'static str] = &[];
+    const SEARCH: &'static [&'static str] = &["stage"];
     const ORDER: &'static str = "target,order";
     const UNIQUE: &'static [&'static [&'static str]] = &[&["target", "stage", "order"]];
     const POLICY_TARGET: bool = true;

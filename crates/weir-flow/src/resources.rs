@@ -7,7 +7,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 use weir_core::{ApiError, Map, Resource, ResourceType};
 use weir_policy::PolicyBinding;
-use weir_resource::{HookSet, Hooks, Presenting, Stored, Unit, store};
+use weir_resource::{HookSet, Hooks, Keep, ListQuery, Presenting, Stored, Unit, store};
 
 /// The definitions of this crate.
 pub fn resources() -> Vec<ResourceType> {
@@ -63,6 +63,17 @@ struct BindingHooks;
 
 #[async_trait]
 impl Hooks for BindingHooks {
+    fn keep(&self, query: &ListQuery) -> Result<Option<Keep>, ApiError> {
+        let wanted = query.uuids("policies")?;
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Keep::among(&["policies"], move |snapshot, object| {
+            let bound = snapshot.referring_by::<PolicyBinding>(object.id, "target");
+            bound.iter().any(|(_, binding)| binding.policy.as_ref().is_some_and(|policy| wanted.contains(policy.pk())))
+        })))
+    }
+
     async fn present(&self, cx: &Presenting<'_>, rows: &[Stored], answers: &mut [Map]) -> Result<(), ApiError> {
         for (row, answer) in rows.iter().zip(answers) {
             let stage = Uuid::parse_str(row.text("stage")).ok().and_then(|id| cx.snapshot.find(id));

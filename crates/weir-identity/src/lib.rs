@@ -69,6 +69,7 @@ pub fn hooks(set: &mut HookSet) {
     set.add(Token::MODEL, Arc::new(token::TokenHooks));
     set.add(AuthenticatedSession::MODEL, Arc::new(session::SessionHooks));
     set.add(Brand::MODEL, Arc::new(brand::BrandHooks));
+    set.add(reputation::ReputationScore::MODEL, Arc::new(reputation::ScoreHooks));
     device::hooks(set);
 }
 

@@ -1,12 +1,13 @@
 //! Reputation of usernames and addresses: better with each log-in, worse with each failure.
 
 use crate::Reader;
+use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use weir_core::{Backing, Map, Operations, Random, Resource, TableDef, resource::UuidKeyed};
-use weir_resource::Settings;
+use weir_core::{ApiError, Backing, Map, Operations, Random, Resource, TableDef, resource::UuidKeyed};
+use weir_resource::{Condition, Hooks, Settings, Site};
 use weir_store::{StoreError, Tx, Val};
 
 /// The score of one username from one address.
@@ -48,6 +49,21 @@ impl Resource for ReputationScore {
     const BACKING: Backing = Backing::Table(&TABLE);
     const OPERATIONS: Operations = Operations { create: false, update: false, destroy: true, used_by: true };
     const AUDITED: bool = false;
+}
+
+/// Scores of several identifiers at once.
+pub(crate) struct ScoreHooks;
+
+#[async_trait]
+impl Hooks for ScoreHooks {
+    fn filter(&self, _site: &Site, name: &str, value: &str) -> Result<Option<Condition>, ApiError> {
+        if name != "identifier_in" {
+            return Ok(None);
+        }
+        let names: Vec<Val> = value.split(',').map(|name| Val::from(name.trim())).collect();
+        let marks = vec!["?"; names.len()].join(", ");
+        Ok(Some(Condition::new(format!("identifier IN ({marks})"), names)))
+    }
 }
 
 /// How long a score is remembered after its last change.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 use weir_core::{ApiError, Map};
 use weir_identity::{accounts, group, user};
-use weir_resource::{Hooks, Presenting, Stored, present, store};
+use weir_resource::{Hooks, Keep, ListQuery, Presenting, Stored, policy_target_uuid, present, store};
 
 /// Fields of the contract's `Policy`; those of the kind stay out.
 const POLICY: [&str; 8] = [
@@ -42,6 +42,18 @@ async fn policies(cx: &Presenting<'_>, rows: &[Stored]) -> Result<BTreeMap<Strin
 
 #[async_trait]
 impl Hooks for BindingHooks {
+    fn keep(&self, query: &ListQuery) -> Result<Option<Keep>, ApiError> {
+        let wanted = query.uuids("target_in")?;
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Keep::new(&["target_in"], move |doc| {
+            let target = doc.get("target").and_then(Value::as_str).and_then(|text| Uuid::parse_str(text).ok());
+            // As for `target`: the key of the object, or that under which policies are bound to it.
+            target.is_some_and(|key| wanted.contains(&key) || wanted.contains(&policy_target_uuid(key)))
+        })))
+    }
+
     async fn present(&self, cx: &Presenting<'_>, rows: &[Stored], answers: &mut [Map]) -> Result<(), ApiError> {
         let policies = policies(cx, rows).await?;
         let groups: BTreeSet<&str> = rows.iter().map(|r| r.text("group")).filter(|key| !key.is_empty()).collect();

@@ -54,7 +54,7 @@ impl Resource for PolicyBinding {
     const SCHEMA: &'static str = "PolicyBinding";
     const VERBOSE: &'static str = "Policy Binding";
     const PARAM: &'static str = "policy_binding_uuid";
-    const SEARCH: &'static [&'static str] = &[];
+    const SEARCH: &'static [&'static str] = &["policy"];
     const ORDER: &'static str = "order";
     const UNIQUE: &'static [&'static [&'static str]] = &[&["policy", "target", "order"]];
 

@@ -75,6 +75,7 @@ pub struct Keep {
 
 enum Test {
     Document(Box<dyn Fn(&Map) -> bool + Send + Sync>),
+    Object(Box<dyn Fn(&Snapshot, &Object) -> bool + Send + Sync>),
     Referred { by: &'static str, wanted: bool },
 }
 
@@ -82,6 +83,14 @@ impl Keep {
     /// A filter.
     pub fn new(parameters: &'static [&'static str], test: impl Fn(&Map) -> bool + Send + Sync + 'static) -> Self {
         Self { parameters, test: Test::Document(Box::new(test)) }
+    }
+
+    /// A filter that looks at other objects too.
+    pub fn among(
+        parameters: &'static [&'static str],
+        test: impl Fn(&Snapshot, &Object) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self { parameters, test: Test::Object(Box::new(test)) }
     }
 
     /// A filter by whether some document refers to the object by this field.
@@ -93,6 +102,7 @@ impl Keep {
     pub fn keeps(&self, snapshot: &Snapshot, object: &Object) -> bool {
         match &self.test {
             Test::Document(test) => test(&object.doc),
+            Test::Object(test) => test(snapshot, object),
             Test::Referred { by, wanted } => {
                 snapshot.referring(&object.id.to_string()).any(|(_, field)| field == *by) == *wanted
             }

@@ -3,6 +3,7 @@
 //!
 //! Start at [`Site`] (what the process shares), then [`Unit`] (one transaction's work).
 
+mod beside;
 mod counts;
 mod error;
 mod hooks;

@@ -1,9 +1,10 @@
 //! Lists: filters, search, ordering and pages over documents in memory and over tables in SQL.
 
-use crate::{Condition, HookSet, Keep, Snapshot, Stored, Unit, counts::Count, store, table};
+use crate::{Condition, HookSet, Keep, Snapshot, Stored, Unit, beside::Beside, counts::Count, store, table};
 use serde_json::{Value, json};
 use std::cmp::Ordering;
-use weir_core::{ApiError, Backing, Family, Field, Kind, Map, ResourceType, TableDef, validate::check_kind};
+use uuid::Uuid;
+use weir_core::{ApiError, Backing, Field, Kind, Map, ResourceType, TableDef, validate::check_kind};
 use weir_store::{Val, escape_like};
 
 /// Which objects the caller may see at all.
@@ -83,6 +84,17 @@ impl ListQuery {
     /// All values of a parameter that may be repeated.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.parameters.iter().filter(move |(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
+    }
+
+    /// All values of a parameter with keys, repeated or separated by commas.
+    ///
+    /// # Errors
+    /// 400 for what is no UUID.
+    pub fn uuids(&self, name: &str) -> Result<Vec<Uuid>, ApiError> {
+        self.all(name)
+            .flat_map(|text| text.split(','))
+            .map(|text| Uuid::parse_str(text.trim()).map_err(|_| ApiError::field(name, "Enter a valid UUID.")))
+            .collect()
     }
 
     /// The page asked for and its size.
@@ -454,11 +466,7 @@ fn list_documents(
         for (field, look_up, text) in query.filters(kind).into_iter().filter(|(field, ..)| !taken(&field.name)) {
             filters.push((field, look_up, filter_value(field, look_up, text)?));
         }
-        let by_key = query
-            .find("pk")
-            .or_else(|| query.find(kind.pk))
-            .or_else(|| query.find(kind.param).filter(|_| kind.lookup == "pk"))
-            .or_else(|| query.find("pbm_uuid").filter(|_| kind.family == Some(Family::Source)));
+        let beside = Beside::of(kind, query)?;
         rows.extend(
             snapshot
                 .of_model(kind.model)
@@ -469,10 +477,10 @@ fn list_documents(
                             || kind.owner.is_some_and(|f| o.doc.get(f).and_then(Value::as_i64) == Some(*owner))
                     }
                 })
-                .filter(|o| by_key.is_none_or(|key| o.pk() == key.to_lowercase()))
+                .filter(|o| beside.keeps(o))
                 .filter(|o| passes(&filters, &o.doc))
                 .filter(|o| own.iter().all(|keep| keep.keeps(snapshot, o)))
-                .filter(|o| found_by(kind, &words, &o.doc))
+                .filter(|o| found_by(snapshot, kind, &words, &o.doc))
                 .map(|o| Stored::of(o)),
         );
     }
@@ -507,13 +515,22 @@ fn passes(filters: &[(&Field, &str, Value)], doc: &Map) -> bool {
     })
 }
 
-fn found_by(kind: &ResourceType, words: &[String], doc: &Map) -> bool {
-    words.iter().all(|word| {
-        kind.search.iter().any(|field| match doc.get(*field) {
-            Some(Value::String(text)) => text.to_lowercase().contains(word),
-            _ => false,
+/// Whether each word stands in some field that is searched; a reference is searched by the name of what it names.
+fn found_by(snapshot: &Snapshot, kind: &ResourceType, words: &[String], doc: &Map) -> bool {
+    if words.is_empty() {
+        return true;
+    }
+    let is_reference = |name: &str| kind.fields.iter().any(|field| field.name == name && field.reference.is_some());
+    let texts: Vec<String> = kind
+        .search
+        .iter()
+        .filter_map(|field| {
+            let text = doc.get(*field)?.as_str()?;
+            let other = if is_reference(field) { snapshot.find(Uuid::parse_str(text).ok()?) } else { None };
+            Some(other.map_or_else(|| text.to_lowercase(), |object| object.name().to_lowercase()))
         })
-    })
+        .collect();
+    words.iter().all(|word| texts.iter().any(|text| text.contains(word)))
 }
 
 fn matches(field: &Field, look_up: &str, wanted: &Value, doc: &Map) -> bool {

@@ -457,10 +457,12 @@ impl<'a> Unit<'a> {
     /// `model_created`, `model_updated` with the difference, `model_deleted`.
     async fn audit(&mut self, old: Option<&Stored>, new: Option<&Stored>) -> Result<(), ApiError> {
         let Some(subject) = new.or(old).filter(|s| s.kind.audited) else { return Ok(()) };
+        // Numbers stay numbers, as in every other event about the object.
+        let number = subject.kind.key_is_number().then(|| subject.pk.parse::<i64>().ok()).flatten();
         let mut context = json!({"model": {
             "app": subject.kind.app_label(),
             "model_name": subject.kind.model_name(),
-            "pk": subject.pk.replace('-', ""),
+            "pk": number.map_or_else(|| Value::from(subject.pk.replace('-', "")), Value::from),
             "name": subject.name(),
         }});
         let what = match (old, new) {

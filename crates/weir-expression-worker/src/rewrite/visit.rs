@@ -10,6 +10,8 @@ use ruff_python_ast::{
 };
 use ruff_text_size::{Ranged, TextRange, TextSize};
 
+use crate::builtin::MESSAGE;
+
 use super::{
     LINE,
     edit::Edits,
@@ -275,6 +277,18 @@ impl<'a> Rewriter<'a> {
                 }
                 self.visit_expr(&call.func);
                 self.wrap("_weir_str", argument);
+                true
+            }
+            // A message is text: objects of the host and of the prelude are asked for theirs.
+            Expr::Name(name) if name.id.as_str() == MESSAGE && call.arguments.keywords.is_empty() => {
+                let [argument] = &*call.arguments.args else { return false };
+                if matches!(argument, Expr::Generator(_) | Expr::Starred(_) | Expr::StringLiteral(_)) {
+                    return false;
+                }
+                self.visit_expr(&call.func);
+                self.edits.open(argument.start(), "str(");
+                self.wrap("_weir_str", argument);
+                self.edits.close(argument.end(), ")");
                 true
             }
             _ => false,

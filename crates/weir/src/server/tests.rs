@@ -3,6 +3,7 @@ mod avatars;
 mod dry_run;
 mod escalation;
 mod events;
+mod filters;
 mod objects;
 mod people;
 mod rights;

@@ -385,6 +385,8 @@ async fn events_are_found_by_their_object_however_its_key_is_written() {
     assert_eq!(count(&format!("context_model_pk={pk}")).await, 1);
     assert_eq!(count(&format!("context_model_pk={}", pk.replace('-', ""))).await, 1);
     assert_eq!(count(&format!("context_model_pk={}&context_model_name=user", user.pk)).await, 1);
+    let numbered = format!("search=context.model.pk%20%3D%20{}%20and%20action%20%3D%20%22model_created%22", user.pk);
+    assert_eq!(count(&numbered).await, 1, "a key that is a number stands there as one");
     let quoted = format!("search=context.model.pk%20%3D%20%22{}%22", pk.replace('-', ""));
     assert_eq!(count(&quoted).await, 1);
     let body = json!({"action": "authorize_application", "app": "x", "context": {"authorized_application": {
