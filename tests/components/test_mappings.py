@@ -8,7 +8,7 @@ ALL = "/propertymappings/all/"
 WEBHOOK = "authentik_events.notificationwebhookmapping"
 
 
-def make(server, name="hook", expression='return {"text": "hello " + notification["body"]}'):
+def make(server, name="hook", expression='return {"text": "hello " + notification.body}'):
     return server.api("POST", "/propertymappings/notification/", {"name": name, "expression": expression})
 
 

@@ -171,8 +171,8 @@ def test_a_webhook_gets_what_its_mappings_say(start_server, start_hook):
     server = start_server()
     ann = server.user("ann", email="ann@example.test")
     plain = transport(server, "plain", "webhook", webhook_url=hook.url)
-    body = mapping(server, "body", 'return {"said": notification["body"], "to": user.username, "by": notification["event"]["action"]}')
-    headers = mapping(server, "headers", f'return {{"X-Key": "{SECRET}", "X-Severity": notification["severity"]}}')
+    body = mapping(server, "body", 'return {"said": notification.body, "to": user.username, "by": notification.event.action}')
+    headers = mapping(server, "headers", f'return {{"X-Key": "{SECRET}", "X-Severity": notification.severity}}')
     shaped = transport(
         server, "shaped", "webhook", webhook_url=hook.url, webhook_mapping_body=body, webhook_mapping_headers=headers
     )

@@ -44,7 +44,12 @@ impl Beside {
         let is_target = |wanted: &String| *wanted == key || *wanted == policy_target_uuid(object.id).to_string();
         self.keys.iter().all(|wanted| *wanted == key)
             && self.target.as_ref().is_none_or(is_target)
-            && self.created.is_none_or(|time| time == object.created)
-            && self.changed.is_none_or(|time| time == object.changed)
+            && self.created.is_none_or(|time| is_same(time, object.created))
+            && self.changed.is_none_or(|time| is_same(time, object.changed))
     }
+}
+
+/// Whether two times are the same as answers and the database write them.
+fn is_same(one: DateTime<Utc>, other: DateTime<Utc>) -> bool {
+    one.timestamp_micros() == other.timestamp_micros()
 }

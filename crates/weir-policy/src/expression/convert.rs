@@ -2,6 +2,7 @@
 
 use super::objects::{ANONYMOUS, claimed, of_document};
 use crate::PolicyRequest;
+use chrono::DateTime;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 use weir_core::Map;
@@ -94,6 +95,7 @@ fn object_json(object: &Object, users: Users) -> Json {
         "group" => described("authentik_core", "group", key),
         "role" => described("authentik_rbac", "role", key),
         "token" => described("authentik_core", "token", key),
+        "event" => described("authentik_events", "event", key),
         "doc" => {
             let (model, id) = key.split_once(':').unwrap_or_default();
             let (app, model) = model.split_once('.').unwrap_or_default();
@@ -110,6 +112,39 @@ fn object_json(object: &Object, users: Users) -> Json {
 pub fn of_claim(handle: &str, json: &Json) -> Option<Object> {
     let map = json.as_object().filter(|m| m.get("username").is_some_and(Json::is_string))?;
     Some(claimed(handle, map))
+}
+
+/// The event that JSON describes, as rules know it. What stands inside of it stays as it was stored.
+pub fn of_event(json: &Json) -> Option<Object> {
+    let map = json.as_object().filter(|map| map.get("action").is_some_and(Json::is_string))?;
+    let text = |name: &str| map.get(name).and_then(Json::as_str).unwrap_or_default();
+    let mut object = Object::new("Event", format!("event:{}", text("pk")))
+        .attr("event_uuid", text("pk"))
+        .shown_as(format!("Event {}", text("action")));
+    for (name, value) in map {
+        let time = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+        object = match time.filter(|_| ["created", "expires"].contains(&name.as_str())) {
+            Some(time) => object.attr(name, Value::DateTime(time)),
+            None => object.attr(name, value.clone()),
+        };
+    }
+    // A context that somebody made up may leave them out.
+    let nothing = [("pk", Json::Null), ("app", "".into()), ("client_ip", Json::Null)];
+    let nothing = nothing.into_iter().chain(["user", "context", "brand"].map(|name| (name, json!({}))));
+    for (name, value) in nothing.filter(|(name, _)| !map.contains_key(*name)) {
+        object = object.attr(name, value);
+    }
+    Some(object)
+}
+
+/// The notification that JSON describes, for this person.
+pub fn of_notification(json: &Json, user: Object) -> Option<Object> {
+    let map = json.as_object()?;
+    let body = map.get("body")?.as_str()?;
+    let severity = map.get("severity").and_then(Json::as_str).unwrap_or("notice");
+    let event = map.get("event").and_then(of_event).map_or(Value::None, Value::from);
+    let object = Object::new("Notification", "notification").attr("body", body).attr("severity", severity);
+    Some(object.attr("user", user).attr("event", event).shown_as(body))
 }
 
 /// What a run was given, to tell what it changed.

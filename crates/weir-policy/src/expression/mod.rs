@@ -300,6 +300,13 @@ impl Desk<'_, '_, '_> {
         for (name, json) in map {
             let value = match name.as_str() {
                 "pending_user" => self.pending(&json).await?,
+                "event" | "notification" => {
+                    let object = match name.as_str() {
+                        "event" => convert::of_event(&json),
+                        _ => convert::of_notification(&json, self.person()),
+                    };
+                    object.map_or_else(|| simple::entry(self.cx.snapshot, &name, &json), Python::from)
+                }
                 name => simple::entry(self.cx.snapshot, name, &json),
             };
             out.push((name, value));

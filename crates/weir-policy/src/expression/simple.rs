@@ -12,7 +12,7 @@ use weir_expression::Value;
 use weir_resource::Snapshot;
 
 /// Keys whose values the interpreter sees as objects that are made for it.
-const MADE: [&str; 2] = ["flow_plan", "pending_user"];
+const MADE: [&str; 4] = ["event", "flow_plan", "notification", "pending_user"];
 
 #[derive(Clone, Debug, PartialEq)]
 enum Operand {

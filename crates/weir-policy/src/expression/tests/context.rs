@@ -170,6 +170,35 @@ async fn mappings_and_prompts_have_their_own_variables() {
 }
 
 #[tokio::test]
+async fn events_and_notifications_have_attributes() {
+    let world = World::new().await;
+    world.people().await;
+    let bob = world.account("bob").await;
+    let event = json!({
+        "pk": "4c41a4b1-4f2f-4f0e-9c1e-0d5a5d3a2b10", "action": "login", "app": "authentik.core", "client_ip": "192.0.2.1",
+        "user": {"pk": 4, "username": "ann"}, "context": {"model": {"app": "a", "model_name": "b", "pk": "c"}},
+        "created": "2026-01-02T03:04:05.000006Z",
+    });
+    let source = "event = context['event']\n\
+                  ak_message(event)\n\
+                  ak_message(f\"{event.user['username']} {event.context['model']['pk']} {event.created.year}\")\n\
+                  return [event.action, event.client_ip, event.brand, request.context['event'].app, event]";
+    let policy = world.create::<ExpressionPolicy>(json!({"name": "rule", "expression": source})).await;
+    let tried = world.try_policy(&policy.pk, Some(&bob), &http(), json!({"event": event})).await;
+    assert_eq!(tried.messages, ["Event login", "ann c 2026"]);
+    let named = json!({"app": "authentik_events", "model_name": "event", "pk": event["pk"], "name": "Event login"});
+    assert_eq!(tried.raw, json!(["login", "192.0.2.1", {}, "authentik.core", named]));
+
+    let request = http();
+    let variables = object(json!({"notification": {"body": "odd", "severity": "alert", "event": event}}));
+    let env = Environment { name: "hook", user: Some(&bob), http: &request, variables };
+    let source = "n = request.context['notification']\n\
+                  return [n.body, n.severity, n.user.username, n.event.action, notification.body]";
+    let (value, _) = world.within(async |cx| world.expressions.evaluate(cx, source, env).await.unwrap()).await;
+    assert_eq!(value, json!(["odd", "alert", "bob", "login", "odd"]));
+}
+
+#[tokio::test]
 async fn what_people_typed_is_never_taken_for_an_object() {
     let world = World::new().await;
     world.people().await;
