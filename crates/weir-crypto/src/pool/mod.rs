@@ -3,7 +3,8 @@
 //! A hash occupies a core for milliseconds, so it runs on threads of its own, one for each core, each with its memory
 //! kept ([`Workspace`]); the asynchronous side only waits. One queue serves all threads, first come, first served. It is
 //! bounded twice: a full queue refuses at once, and what has waited too long is refused instead of hashed, so that in a
-//! storm the answers that do come are for clients that still listen. Work whose caller has gone is skipped.
+//! storm the answers that do come are for clients that still listen. Work whose caller has gone is skipped. A thread that
+//! has had nothing to do for a minute gives its memory back; taking it anew costs the next hash a few milliseconds.
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,9 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use crate::password::{HashCost, HashFault, Password, PasswordHash, Salt, Workspace};
+
+/// How long a thread without work keeps its memory.
+const KEPT_FOR: Duration = Duration::from_secs(60);
 
 /// Why the pool gave no answer.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -67,15 +71,11 @@ impl HashPool {
     /// # Errors
     /// When the system gives no thread.
     pub fn with_cost(threads: usize, queue_limit: usize, max_wait: Duration, cost: HashCost) -> io::Result<Self> {
-        let threads = threads.max(1);
-        let shared = Arc::new(Shared {
-            state: Mutex::default(),
-            work_or_end: Condvar::new(),
-            kept_bytes: AtomicUsize::new(0),
-            queue_limit,
-            max_wait,
-            cost,
-        });
+        Self::start(threads, Shared::new(queue_limit, max_wait, cost))
+    }
+
+    fn start(threads: usize, shared: Shared) -> io::Result<Self> {
+        let (threads, shared) = (threads.max(1), Arc::new(shared));
         // Built first: when a later thread cannot start, dropping the pool ends the earlier ones.
         let pool = Self { shared, threads };
         for index in 0..threads {
@@ -197,6 +197,7 @@ struct Shared {
     kept_bytes: AtomicUsize,
     queue_limit: usize,
     max_wait: Duration,
+    kept_for: Duration,
     cost: HashCost,
 }
 
@@ -214,6 +215,18 @@ struct Waiting {
 }
 
 impl Shared {
+    fn new(queue_limit: usize, max_wait: Duration, cost: HashCost) -> Self {
+        Self {
+            state: Mutex::default(),
+            work_or_end: Condvar::new(),
+            kept_bytes: AtomicUsize::new(0),
+            queue_limit,
+            max_wait,
+            kept_for: KEPT_FOR,
+            cost,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing under the lock can panic half-way; a poisoned state is a whole one.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -242,7 +255,7 @@ impl Shared {
     /// The life of one thread.
     fn serve(&self) {
         let mut workspace = Workspace::new();
-        while let Some(waiting) = self.next() {
+        while let Some(waiting) = self.next(&mut workspace) {
             if waiting.job.is_abandoned() {
                 continue;
             }
@@ -254,13 +267,17 @@ impl Shared {
             if !waiting.job.run(&mut workspace) {
                 workspace = Workspace::new();
             }
-            let after = workspace.kept_bytes();
-            self.kept_bytes.fetch_add(after, Ordering::Relaxed);
-            self.kept_bytes.fetch_sub(before, Ordering::Relaxed);
+            self.count(before, workspace.kept_bytes());
         }
     }
 
-    fn next(&self) -> Option<Waiting> {
+    fn count(&self, before: usize, after: usize) {
+        self.kept_bytes.fetch_add(after, Ordering::Relaxed);
+        self.kept_bytes.fetch_sub(before, Ordering::Relaxed);
+    }
+
+    /// Waits for work; without any for some time, the thread's memory goes back to the system.
+    fn next(&self, workspace: &mut Workspace) -> Option<Waiting> {
         let mut state = self.lock();
         loop {
             if let Some(waiting) = state.queue.pop_front() {
@@ -270,7 +287,22 @@ impl Shared {
                 return None;
             }
             state.idle += 1;
-            state = self.work_or_end.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let kept = workspace.kept_bytes();
+            state = if kept == 0 {
+                self.work_or_end.wait(state).unwrap_or_else(PoisonError::into_inner)
+            } else {
+                let woken = self.work_or_end.wait_timeout(state, self.kept_for);
+                let (state, waited) = woken.unwrap_or_else(PoisonError::into_inner);
+                if waited.timed_out() && state.queue.is_empty() {
+                    // Not under the lock: unmapping takes a millisecond. Work that comes meanwhile is found right after.
+                    drop(state);
+                    *workspace = Workspace::new();
+                    self.count(kept, 0);
+                    self.lock()
+                } else {
+                    state
+                }
+            };
             state.idle -= 1;
         }
     }

@@ -80,6 +80,20 @@ async fn an_unknown_user_costs_one_hash() {
 }
 
 #[tokio::test]
+async fn a_thread_without_work_gives_its_memory_back_and_takes_it_again() {
+    let shared = Shared { kept_for: Duration::from_millis(1), ..Shared::new(10, LONG, HashCost::CHEAP) };
+    let pool = HashPool::start(1, shared).unwrap();
+    for _ in 0..2 {
+        let kept = pool.run(|workspace| burn(HashCost::CHEAP, workspace).map(|()| workspace.kept_bytes())).await;
+        assert!(kept.unwrap().unwrap() > 0);
+        while pool.run(|workspace| workspace.kept_bytes()).await.unwrap() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(pool.kept_bytes(), 0);
+    }
+}
+
+#[tokio::test]
 async fn a_full_queue_refuses_at_once() {
     let pool = pool(1, 2, Duration::from_secs(7));
     let release = occupy(&pool).await;
