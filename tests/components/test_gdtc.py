@@ -396,3 +396,43 @@ def test_the_private_key_is_shown_to_nobody(place, google):
                            headers={"Authorization": f"Bearer {TOKEN}"})
     assert answer.ok and answer.json()["success"], answer.text
     assert Chrome(google, arrive(server), laptop(google)).handshake().ok
+
+
+def test_a_connector_knows_the_browsers_that_google_vouches_for(start_server, google):
+    server = start_server(OUTBOUND__GOOGLE_URL=google.url)
+    path = "/endpoints/google_chrome/connectors/"
+    connector = server.api("POST", path, {"name": "browsers", "credentials": google.account()})
+    assert connector["chrome_url"] == server.url + PAGE and set(connector["credentials"]["private_key"]) == {"*"}
+    key = connector["connector_uuid"]
+    stage = {"connector": key, "mode": "required"}
+    server.flow("f", "authentication", ("endpoints", stage), ("dummy", {}))
+    assert "googlechromeconnector" in [kind["model_name"] for kind in server.api("GET", "/endpoints/connectors/types/")]
+
+    def come(device):
+        browser = server.browser()
+        shown = browser.get("f")
+        assert (shown["component"], shown["url"]) == ("xak-flow-frame", server.url + PAGE)
+        assert is_refused(browser.post("f", {})), "nothing was proved yet"
+        assert Chrome(google, browser, device).handshake().ok
+        return browser.post("f", {})
+
+    device = laptop(google)
+    assert come(device)["component"] == "ak-stage-dummy"
+    with ThreadPoolExecutor(5) as pool:
+        assert {shown["component"] for shown in pool.map(come, [device] * 5)} == {"ak-stage-dummy"}
+    (known,) = server.api("GET", "/endpoints/devices/")["results"]
+    assert (known["name"], known["facts"]["data"]["os"]["family"]) == ("ann's laptop", "linux")
+    details = server.api("GET", f"/endpoints/devices/{known['device_uuid']}/")
+    (connection,) = details["connections_obj"]
+    assert (connection["connector"], connection["latest_snapshot"]["vendor"]) == (key, "chrome.google.com")
+    # What an administrator's form sends back unchanged keeps the key.
+    server.api("PATCH", f"{path}{key}/", {"credentials": connector["credentials"]})
+    assert come(laptop(google))["component"] == "ak-stage-dummy"
+    # A device that was taken out of use proves nothing any more.
+    server.api("PATCH", f"/endpoints/devices/{known['device_uuid']}/", {"expiring": True, "expires": "2020-01-01T00:00:00Z"})
+    assert is_refused(come(device))
+    secret = google.account()["private_key"].splitlines()[1]
+    for text in [server.log_text(), json.dumps(server.api("GET", path)), json.dumps(server.api("GET", "/events/events/?page_size=100"))]:
+        assert secret not in text
+    server.api("PATCH", f"{path}{key}/", {"enabled": False})
+    assert server.browser().get("f")["error_message"] == "Invalid stage configuration"

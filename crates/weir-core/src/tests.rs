@@ -76,6 +76,10 @@ fn all_bad_fields_are_reported_together() {
     assert_eq!(errors["parent"], json!(["Invalid pk \"no\" - object does not exist."]));
     assert_eq!(errors["friends"], json!(["Expected a list of items but got type \"str\"."]));
     assert!(errors["span"][0].as_str().unwrap().contains("hours=3"));
+    let good = "6c1a6a3e-6d0e-4a3f-9c0f-0d4e9c7d1f11";
+    let several = json!({"name": "n", "friends": [good, "no", 7]});
+    let errors = validate::merge(&table, None, &body(several), Mode::Create).unwrap_err().to_rest();
+    assert_eq!(errors["friends"], json!(["Invalid pk \"no\" - object does not exist."]));
 }
 
 #[test]

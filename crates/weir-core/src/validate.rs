@@ -98,7 +98,10 @@ pub fn check(field: &Field, value: &Value, errors: &mut FieldErrors) -> Option<V
     match check_kind(&field.kind, value) {
         Ok(value) => Some(value),
         Err((text, code)) => {
-            let text = if field.reference.is_some() && code == "uuid" { invalid_pk(value) } else { text };
+            let is_key = |value: &&Value| value.as_str().is_some_and(|s| uuid::Uuid::parse_str(s).is_ok());
+            // Of several the first that is none.
+            let wrong = value.as_array().and_then(|all| all.iter().find(|one| !is_key(one))).unwrap_or(value);
+            let text = if field.reference.is_some() && code == "uuid" { invalid_pk(wrong) } else { text };
             errors.add(&field.name, text, if code == "uuid" { "invalid" } else { code });
             None
         }

@@ -60,10 +60,10 @@ pub async fn create(
     super::create_once(unit, DeviceKind::Email, (user_id, name), (fields, Vec::new()), once, known).await
 }
 
-/// Whether a device of the stage has this address.
+/// Whether a device of the stage has this address, in whatever case: it is one mailbox.
 pub async fn is_taken(mut reader: impl Reader, stage: Uuid, email: &str) -> Result<bool, StoreError> {
-    let sql = "SELECT id FROM identity_device_email WHERE stage = $1 AND email = $2";
-    Ok(reader.read_one(sql, &[stage.into(), email.into()]).await?.is_some())
+    let sql = "SELECT id FROM identity_device_email WHERE stage = $1 AND lower(email) = $2";
+    Ok(reader.read_one(sql, &[stage.into(), email.to_lowercase().into()]).await?.is_some())
 }
 
 /// Whether a user has a device of the stage.

@@ -102,15 +102,18 @@ impl Resource for OAuthSource {
         let mut errors = self.base.check();
         let provider = self.provider_type.facts();
         let own = |url: &Option<String>| url.as_ref().is_some_and(|url| !url.is_empty());
+        let elsewhere = self.runs_elsewhere();
+        // Without a profile only a signed statement tells who somebody is, and that needs keys.
+        let unsigned = elsewhere && self.oidc_jwks.is_empty() && self.oidc_jwks_url.is_empty();
         let urls = [
             ("authorization_url", own(&self.authorization_url), provider.authorization_url, true),
             ("access_token_url", own(&self.access_token_url), provider.access_token_url, true),
-            ("profile_url", own(&self.profile_url), provider.profile_url, provider.profile_needed),
+            ("profile_url", own(&self.profile_url), provider.profile_url, provider.profile_needed || unsigned),
         ];
         // What the provider tells of itself is fetched later when it could not be fetched now.
         let told = !self.oidc_well_known_url.is_empty();
         for (field, given, fixed, needed) in urls {
-            if needed && !given && fixed.is_none() && !told {
+            if needed && !given && (fixed.is_none() || elsewhere) && !told {
                 let text = format!("{} sources need this address.", provider.verbose);
                 errors.add(field, text, "required");
             }
@@ -136,10 +139,22 @@ impl OAuthSource {
         ]
     }
 
+    /// Whether the provider's software runs on servers of somebody else: what is known of the provider's own servers
+    /// (addresses, keys, issuers) does not hold there.
+    pub fn runs_elsewhere(&self) -> bool {
+        let host = |url: Option<&str>| url::Url::parse(url?).ok()?.host_str().map(str::to_owned);
+        let facts = self.provider_type.facts();
+        let own = host(self.access_token_url.as_deref());
+        facts.customizable && own.is_some() && own != host(facts.access_token_url)
+    }
+
     /// An address: the source's own where the provider allows that, else the provider's.
     fn address<'a>(&'a self, own: Option<&'a str>, fixed: Option<&'a str>) -> Option<&'a str> {
         let own = own.filter(|url| !url.is_empty());
-        if self.provider_type.facts().customizable { own.or(fixed) } else { fixed.or(own) }
+        if !self.provider_type.facts().customizable {
+            return fixed.or(own);
+        }
+        own.or(fixed.filter(|_| !self.runs_elsewhere()))
     }
 
     /// Where people are sent to.

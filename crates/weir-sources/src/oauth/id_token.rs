@@ -182,7 +182,7 @@ pub fn is_issuer(source: &OAuthSource, issuer: &str, claims: &Map) -> bool {
         return matches(&source.issuer);
     }
     let facts = source.provider_type.facts();
-    let own = !source.oidc_jwks_url.is_empty() && facts.customizable;
+    let own = facts.customizable && (!source.oidc_jwks_url.is_empty() || source.runs_elsewhere());
     if facts.issuers.is_empty() || own {
         return !issuer.is_empty();
     }

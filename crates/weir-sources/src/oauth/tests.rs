@@ -98,6 +98,33 @@ fn every_provider_is_of_the_contract_and_complete() {
 }
 
 #[test]
+fn what_is_known_of_a_providers_own_servers_does_not_hold_on_others() {
+    let on = |fields: Value| source(fields.clone()).check();
+    for name in ["gitlab", "github", "entraid"] {
+        let at_home = source(json!({"provider_type": name, "authorization_url": null, "access_token_url": null}));
+        assert!(!at_home.runs_elsewhere() && at_home.profile_address().is_some(), "{name}");
+        let elsewhere = source(json!({"provider_type": name}));
+        assert!(elsewhere.runs_elsewhere(), "{name}");
+        assert_eq!((elsewhere.keys_address(), elsewhere.profile_address()), (None, None), "{name}");
+        // Somebody must tell who the person is.
+        assert!(on(json!({"provider_type": name})).has("profile_url"), "{name}");
+        assert!(on(json!({"provider_type": name, "profile_url": "https://id.example.test/me"})).is_empty(), "{name}");
+        assert!(
+            on(json!({"provider_type": name, "oidc_jwks_url": "https://id.example.test/keys"})).is_empty(),
+            "{name}"
+        );
+        assert!(on(json!({"provider_type": name, "authorization_url": null})).has("authorization_url"), "{name}");
+    }
+    // A tenant of the provider's own server is no other server.
+    let tenant = "https://login.microsoftonline.com/11-22/oauth2/v2.0/token";
+    let entra = source(json!({"provider_type": "entraid", "access_token_url": tenant}));
+    assert!(!entra.runs_elsewhere() && entra.keys_address().is_some());
+    let claims = Map::from_iter([("tid".to_owned(), "11-22".into())]);
+    assert!(!id_token::is_issuer(&entra, "https://id.example.test", &claims));
+    assert!(id_token::is_issuer(&source(json!({"provider_type": "entraid"})), "https://id.example.test", &claims));
+}
+
+#[test]
 fn a_source_that_describes_itself_needs_no_addresses_and_bad_ones_are_refused() {
     let told = json!({"authorization_url": null, "access_token_url": null, "oidc_well_known_url": "https://a.test/x"});
     assert!(source(told).check().is_empty());
@@ -131,7 +158,7 @@ fn apple_gets_a_signed_secret_and_tells_the_name_once() {
 
 #[test]
 fn an_issuer_with_a_tenant_is_the_tenants_that_the_statement_names() {
-    let entra = source(json!({"provider_type": "entraid"}));
+    let entra = source(json!({"provider_type": "entraid", "authorization_url": null, "access_token_url": null}));
     let is = |issuer: &str, tenant: &str| {
         let claims = Map::from_iter([("tid".to_owned(), tenant.into())]);
         id_token::is_issuer(&entra, issuer, &claims)

@@ -1,8 +1,9 @@
 //! Wire types of the stage that has Google vouch for browsers.
 
+use super::page_address;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use weir_flow::Challenge;
+use weir_flow::{Challenge, StageCx};
 
 /// Shows another page inside of this one.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -13,6 +14,17 @@ pub struct FrameChallenge {
     pub loading_overlay: bool,
     /// What to say meanwhile.
     pub loading_text: String,
+}
+
+impl FrameChallenge {
+    /// The page in which Chrome shakes hands with Google.
+    pub(crate) fn new(cx: &StageCx<'_>) -> Self {
+        Self {
+            url: page_address(&cx.request.base_url(), &cx.app.prefix),
+            loading_overlay: true,
+            loading_text: "Verifying your browser...".to_owned(),
+        }
+    }
 }
 
 impl Challenge for FrameChallenge {

@@ -16,4 +16,5 @@ mod view;
 pub use challenge::{FrameChallenge, FrameResponse};
 pub use config::AuthenticatorEndpointGdtcStage;
 pub use stage::AuthenticatorEndpointGdtc;
+pub(crate) use stage::{Proof, UNVERIFIED, page_address};
 pub use view::pages;

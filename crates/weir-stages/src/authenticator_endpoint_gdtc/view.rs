@@ -3,9 +3,10 @@
 use super::{
     AuthenticatorEndpointGdtcStage,
     google::Google,
-    stage::{PATH, Proof},
+    stage::{PATH, Proof, UNVERIFIED},
     tokens::Tokens,
 };
+use crate::endpoints::{ChromeStep, ChromeWait, GoogleChromeConnector, browser_seen};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,13 +14,13 @@ use std::sync::Arc;
 use uuid::Uuid;
 use weir_core::{ApiError, Map};
 use weir_events::{Event, action};
-use weir_flow::{Flow, FlowState, Plan, StageRef, keys};
+use weir_flow::{Flow, FlowState, Plan, Stage as _, StageRef, keys};
 use weir_http::{
     Caller,
     flow::{PageCall, PageReply, PageRoute},
 };
 use weir_mail::throttle::{self, Limit};
-use weir_resource::{Actor, Unit, store};
+use weir_resource::{Actor, Snapshot, Unit, store};
 use weir_store::Durability;
 
 /// By this Chrome announces itself.
@@ -43,7 +44,6 @@ const MOST: i64 = 20;
 /// … within this span. A sign-in takes two.
 const WINDOW: TimeDelta = TimeDelta::minutes(5);
 
-const UNVERIFIED: &str = "Your browser could not be verified.";
 const TOO_OFTEN: &str = "Your browser asked too often. Try again in a few minutes.";
 
 /// A challenge that is on its way to the browser of this session.
@@ -59,23 +59,48 @@ pub fn pages() -> Vec<PageRoute> {
     vec![PageRoute::new(PATH, move |call| arrive(Arc::clone(&tokens), call))]
 }
 
+/// Who asks for the browser: a stage, or the endpoint stage for a connector.
+struct Asking {
+    name: String,
+    credentials: Map,
+    connector: Option<Uuid>,
+}
+
+impl Asking {
+    fn find(snapshot: &Snapshot, stage: &StageRef) -> Option<Self> {
+        match stage {
+            StageRef::Stored(id) => {
+                let stage = snapshot.get::<AuthenticatorEndpointGdtcStage>(*id)?;
+                let credentials = stage.credentials.clone();
+                Some(Self { name: stage.name.clone(), credentials, connector: None })
+            }
+            StageRef::InMemory { model, config } if model == ChromeStep::MODEL => {
+                let wait: ChromeWait = serde_json::from_value(config.clone()).ok()?;
+                let found = snapshot.get::<GoogleChromeConnector>(wait.connector).filter(|found| found.enabled)?;
+                let credentials = found.credentials.clone();
+                Some(Self { name: found.name.clone(), credentials, connector: Some(wait.connector) })
+            }
+            StageRef::InMemory { .. } => None,
+        }
+    }
+}
+
 /// Where a session stands.
 struct Place {
     plan: Plan,
     binding: Uuid,
-    stage: Arc<AuthenticatorEndpointGdtcStage>,
+    asking: Asking,
     flow: (Uuid, Arc<Flow>),
 }
 
-/// The session's plan, if it waits at a stage of this kind.
+/// The session's plan, if it waits at a stage that asks for a browser.
 fn place(call: &PageCall, caller: &Caller) -> Option<Place> {
     let plan = FlowState::read(caller.session()?.row.flow.as_deref()).plan?;
     let step = plan.steps.front()?;
-    let StageRef::Stored(id) = &step.stage else { return None };
     let snapshot = call.engine().site.snapshot();
-    let stage = snapshot.get::<AuthenticatorEndpointGdtcStage>(*id)?;
+    let asking = Asking::find(&snapshot, &step.stage)?;
     let flow = (plan.flow, snapshot.get::<Flow>(plan.flow)?);
-    Some(Place { binding: step.binding, stage, flow, plan })
+    Some(Place { binding: step.binding, asking, flow, plan })
 }
 
 async fn arrive(tokens: Arc<Tokens>, call: PageCall) -> Result<PageReply, ApiError> {
@@ -105,7 +130,7 @@ async fn challenge(
         return Ok(PageReply::FrameRefused(TOO_OFTEN));
     }
     let engine = call.engine();
-    let google = Google { app: engine, credentials: &place.stage.credentials, tokens };
+    let google = Google { app: engine, credentials: &place.asking.credentials, tokens };
     let challenge = match google.generate().await {
         Ok(challenge) => challenge,
         Err(error) => return failed(call, caller, place, &error).await,
@@ -143,14 +168,20 @@ async fn verify(
     if !is_new(call, response, now).await? {
         return Ok(PageReply::FrameRefused(UNVERIFIED));
     }
-    let google = Google { app: engine, credentials: &place.stage.credentials, tokens };
+    let google = Google { app: engine, credentials: &place.asking.credentials, tokens };
     let info = match google.verify(response).await {
         Ok(info) => info,
         Err(error) => return failed(call, caller, place, &error).await,
     };
-    let Some(proof) = info.and_then(|info| proof(place, now, info)) else {
+    let Some(mut proof) = info.and_then(|info| proof(place, now, info)) else {
         return Ok(PageReply::FrameRefused(UNVERIFIED));
     };
+    if let Some(connector) = place.asking.connector {
+        let mut unit = Unit::new(&engine.site, Actor::default());
+        let named = (proof.host.as_str(), proof.name.as_str());
+        proof.device = Some(browser_seen(&mut unit, connector, named, &proof.info).await?);
+        unit.commit().await?;
+    }
     if keep(call, caller, place, keys::GDTC_PROOF.name, json!(proof)).await? {
         Ok(PageReply::FrameDone)
     } else {
@@ -174,7 +205,7 @@ fn proof(place: &Place, now: DateTime<Utc>, mut info: Map) -> Option<Proof> {
     let named = info.get("deviceSignals").and_then(|s| s.get("displayName")?.as_str()).filter(|n| !n.is_empty());
     let name: String = named.unwrap_or("Endpoint Device").chars().take(64).collect();
     let fits = Value::Object(info.clone()).to_string().len() <= LONGEST;
-    fits.then_some(Proof { binding: place.binding, at: now, host, name, info })
+    fits.then_some(Proof { binding: place.binding, at: now, host, name, info, device: None })
 }
 
 /// Counts a question to Google; false when the session had enough of them for now.
@@ -218,8 +249,11 @@ async fn failed(call: &PageCall, caller: &Caller, place: &Place, error: &str) ->
         request_id: call.request.id.clone(),
     };
     let mut unit = Unit::new(&engine.site, actor);
-    let context = json!({"message": "Google could not verify a browser", "error": error, "stage": place.stage.name});
-    let app = "authentik_stages_authenticator_endpoint_gdtc";
+    let context = json!({"message": "Google could not verify a browser", "error": error, "stage": place.asking.name});
+    let app = match place.asking.connector {
+        Some(_) => "authentik_endpoints_connectors_google_chrome",
+        None => "authentik_stages_authenticator_endpoint_gdtc",
+    };
     unit.event(Event::new(action::CONFIGURATION_ERROR, app, context)).await?;
     unit.commit().await?;
     Ok(PageReply::FrameRefused(UNVERIFIED))

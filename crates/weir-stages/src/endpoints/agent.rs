@@ -162,7 +162,12 @@ pub async fn enrol(unit: &mut Unit<'_>, key: &str, serial: &str, name: &str) -> 
 }
 
 /// Key of the device of this serial number, made when there is none.
-async fn device(unit: &mut Unit<'_>, serial: &str, name: &str, group: Option<String>) -> Result<String, ApiError> {
+pub(super) async fn device(
+    unit: &mut Unit<'_>,
+    serial: &str,
+    name: &str,
+    group: Option<String>,
+) -> Result<String, ApiError> {
     let devices = kind::<EndpointDevice>(unit.site)?;
     if let Some(object) = unit.snapshot.by_unique(devices.model, "identifier", serial) {
         return Ok(object.id.to_string());
@@ -182,6 +187,38 @@ pub async fn keep_facts(tx: &mut Tx, agent: &Agent, facts: &Value, now: DateTime
     let end = now + agent.connector.snapshot_expiry.delta();
     let vals = [facts.to_string().into(), now.into(), end.into(), (&agent.connection).into()];
     tx.write(sql, &vals).await.map(|_| ())
+}
+
+/// How long counts what a connector without agents was told.
+const TOLD: TimeDelta = TimeDelta::days(1);
+
+/// Keeps what a connector without agents was told of a device; nobody has the key of such a connection.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn keep_told(
+    unit: &mut Unit<'_>,
+    device: &str,
+    connector: Uuid,
+    facts: &Value,
+) -> Result<(), ApiError> {
+    let (now, token) = (unit.site.clock.now(), unit.site.random.text(KEY_LENGTH));
+    let sql = "INSERT INTO endpoint_connection \
+               (id, device, connector, token_key, token_digest, facts, facts_created, facts_expire, created) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $7) ON CONFLICT (device, connector) DO UPDATE SET \
+               facts = excluded.facts, facts_created = excluded.facts_created, facts_expire = excluded.facts_expire";
+    let vals = [
+        unit.site.random.uuid().into(),
+        device.into(),
+        connector.into(),
+        (&token).into(),
+        digest(&token).into(),
+        facts.to_string().into(),
+        now.into(),
+        (now + TOLD).into(),
+    ];
+    unit.tx.write(sql, &vals).await.map_err(store)?;
+    Ok(())
 }
 
 /// Begins a sign-in on an agent's device; the key of its link.

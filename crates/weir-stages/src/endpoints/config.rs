@@ -1,6 +1,6 @@
 //! Definition of the endpoint stage.
 
-use super::AgentConnector;
+use super::{AgentConnector, GoogleChromeConnector};
 use crate::mtls::StageMode;
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use weir_core::{ApiError, Family, Map, Ref, Resource, resource::UuidKeyed};
 use weir_resource::{AnyConnector, Hooks, Presenting, Stored, Unit, present_one};
 
-/// Asks the agent of a connector which device the browser runs on.
+/// Asks the agent of a connector, or Google, which device the browser runs on.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointStage {
     /// Name of the stage.
@@ -34,6 +34,9 @@ impl Resource for EndpointStage {
     const PARAM: &'static str = "stage_uuid";
 }
 
+/// Kinds of connectors that can be asked during a flow.
+const ASKING: [&str; 2] = [AgentConnector::MODEL, GoogleChromeConnector::MODEL];
+
 /// See [`EndpointStage`].
 pub struct EndpointStageHooks;
 
@@ -50,7 +53,7 @@ impl Hooks for EndpointStageHooks {
     async fn prepare(&self, unit: &mut Unit<'_>, _old: Option<&Stored>, new: &mut Map) -> Result<(), ApiError> {
         let connector = new.get("connector").and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
         let asks =
-            connector.and_then(|id| unit.snapshot.find(id)).is_some_and(|o| o.kind.model == AgentConnector::MODEL);
+            connector.and_then(|id| unit.snapshot.find(id)).is_some_and(|object| ASKING.contains(&object.kind.model));
         if asks {
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! Devices and the groups they belong to.
 
-use super::{agent, config::connector_obj};
+use super::{GoogleChromeConnector, agent, chrome, config::connector_obj};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -119,7 +119,7 @@ impl Hooks for DeviceHooks {
             }
             let mut shown = Vec::new();
             for known in &own {
-                let latest = known.created.map_or(Value::Null, |_| known.snapshot("goauthentik.io/platform"));
+                let latest = known.created.map_or(Value::Null, |_| known.snapshot(vendor(cx, known)));
                 shown.push(json!({
                     "device": known.device,
                     "connector": known.connector,
@@ -143,6 +143,15 @@ impl Hooks for DeviceHooks {
         Ok(Some(Keep::new(&["identifier"], move |doc| {
             wanted.as_deref().is_none_or(|wanted| doc.get("identifier").and_then(Value::as_str) == Some(wanted))
         })))
+    }
+}
+
+/// Who told what is known by this connection.
+fn vendor(cx: &Presenting<'_>, known: &agent::Known) -> &'static str {
+    let connector = Uuid::parse_str(&known.connector).ok().and_then(|id| cx.snapshot.find(id));
+    match connector {
+        Some(object) if object.kind.model == GoogleChromeConnector::MODEL => chrome::VENDOR,
+        _ => "goauthentik.io/platform",
     }
 }
 

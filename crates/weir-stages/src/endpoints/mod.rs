@@ -1,8 +1,10 @@
-//! Devices people work on: the agent on them proves which device a browser runs on. Connectors, devices, their groups,
+//! Devices people work on: the agent on them, or Google for a managed browser, proves which device a browser runs on.
+//! Connectors, devices, their groups,
 //! the tokens that enrol them, the operations of the agent, and the stage that asks it.
 
 mod agent;
 mod challenge;
+mod chrome;
 mod config;
 mod connector;
 mod device;
@@ -16,6 +18,8 @@ mod tests;
 mod token;
 
 pub use challenge::{EndpointAgentChallenge, EndpointAgentResponse};
+pub(crate) use chrome::seen as browser_seen;
+pub use chrome::{ChromeStep, ChromeWait, GoogleChromeConnector};
 pub use config::EndpointStage;
 pub use connector::AgentConnector;
 pub use device::{DeviceAccessGroup, EndpointDevice};
@@ -35,6 +39,7 @@ pub fn resources() -> Vec<ResourceType> {
         ResourceType::of::<DeviceAccessGroup>(),
         ResourceType::of::<EndpointDevice>(),
         ResourceType::of::<EnrollmentToken>(),
+        ResourceType::of::<GoogleChromeConnector>(),
     ]
 }
 
@@ -44,4 +49,5 @@ pub fn hooks(set: &mut HookSet) {
     set.add(DeviceAccessGroup::MODEL, Arc::new(device::GroupHooks));
     set.add(EndpointDevice::MODEL, Arc::new(device::DeviceHooks));
     set.add(EnrollmentToken::MODEL, Arc::new(token::EnrollmentTokenHooks));
+    set.add(GoogleChromeConnector::MODEL, Arc::new(chrome::ChromeHooks));
 }

@@ -1,7 +1,7 @@
 //! Behaviour of the endpoint stage.
 
 use super::{
-    AgentConnector, EndpointAgentChallenge, EndpointAgentResponse, EndpointDevice, EndpointStage, agent,
+    AgentConnector, ChromeStep, EndpointAgentChallenge, EndpointAgentResponse, EndpointDevice, EndpointStage, agent,
     proof::{self, Answer},
 };
 use crate::mtls::StageMode;
@@ -20,11 +20,11 @@ pub struct Endpoints;
 const DTH: &str = "x-authentik-platform-auth-dth";
 /// Seconds for which a challenge can be answered.
 const LIFE: i64 = 300;
-const BAD_CONFIGURATION: &str = "Invalid stage configuration";
+pub(super) const BAD_CONFIGURATION: &str = "Invalid stage configuration";
 const BAD_RESPONSE: &str = "Invalid challenge response";
 
 /// In optional mode on to the next stage, else the end with this message.
-fn unless_required(mode: StageMode, message: &str) -> Outcome {
+pub(super) fn unless_required(mode: StageMode, message: &str) -> Outcome {
     match mode {
         StageMode::Optional => Outcome::Next,
         StageMode::Required => Outcome::Deny(Some(message.to_owned())),
@@ -32,7 +32,7 @@ fn unless_required(mode: StageMode, message: &str) -> Outcome {
 }
 
 impl Endpoints {
-    fn accept(cx: &mut StageCx<'_>, device: Uuid) -> Outcome {
+    pub(super) fn accept(cx: &mut StageCx<'_>, device: Uuid) -> Outcome {
         let shown = planner::summary(&cx.unit.snapshot, device);
         cx.context.set(keys::DEVICE, &shown);
         Outcome::Next
@@ -99,6 +99,9 @@ impl Stage for Endpoints {
     type Response = EndpointAgentResponse;
 
     async fn view(&self, cx: &mut StageCx<'_>, config: &EndpointStage) -> Result<View<EndpointAgentChallenge>, Reject> {
+        if let Some(step) = ChromeStep::find(cx, config.connector.uuid(), config.mode) {
+            return Ok(View::Done(Outcome::Insert(step)));
+        }
         let snapshot = Arc::clone(&cx.unit.snapshot);
         let connector = snapshot.get::<AgentConnector>(config.connector.uuid()).filter(|connector| connector.enabled);
         let Some(connector) = connector else {
@@ -123,6 +126,9 @@ impl Stage for Endpoints {
         config: &EndpointStage,
         response: EndpointAgentResponse,
     ) -> Result<Outcome, Reject> {
+        if let Some(step) = ChromeStep::find(cx, config.connector.uuid(), config.mode) {
+            return Ok(Outcome::Insert(step));
+        }
         // What needs no answer is not settled by one.
         let snapshot = Arc::clone(&cx.unit.snapshot);
         let is_on = snapshot.get::<AgentConnector>(config.connector.uuid()).is_some_and(|connector| connector.enabled);

@@ -1,4 +1,7 @@
-use super::{AgentConnector, DeviceAccessGroup, EndpointDevice, EndpointStage, EnrollmentToken, agent, proof};
+use super::{
+    AgentConnector, DeviceAccessGroup, EndpointDevice, EndpointStage, EnrollmentToken, GoogleChromeConnector, agent,
+    browser_seen, proof,
+};
 use crate::tests::{assert_denied, component, error, site};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
@@ -295,4 +298,85 @@ async fn the_stage_takes_only_connectors_that_can_ask() {
     let missing = json!({"name": "s", "connector": Uuid::nil()});
     let Err(ApiError::Fields(errors)) = site.try_make(EndpointStage::MODEL, missing).await else { panic!("taken") };
     assert!(errors.has("connector"));
+}
+
+async fn chrome(site: &TestSite, mode: &str) -> Uuid {
+    let credentials = json!({"client_email": "a@b", "private_key": "very secret"});
+    let body = json!({"name": "browsers", "credentials": credentials});
+    let connector = site.make(GoogleChromeConnector::MODEL, body).await;
+    let flow = site.flow("f", "authentication", json!({})).await;
+    site.step(flow, 0, EndpointStage::MODEL, "device", json!({"connector": connector, "mode": mode})).await;
+    site.step(flow, 1, "dummy", "behind", json!({})).await;
+    connector
+}
+
+async fn seen(site: &TestSite, connector: Uuid, host: &str) -> Uuid {
+    let info = json!({"deviceSignals": {"operatingSystem": "WINDOWS", "serialNumber": "SN-1"}});
+    let mut unit = site.unit();
+    let device = browser_seen(&mut unit, connector, (host, "laptop"), info.as_object().unwrap()).await.unwrap();
+    unit.commit().await.unwrap();
+    device
+}
+
+/// Answers the frame, with a proof that names this device or without one.
+async fn come_back(browser: &mut Browser<'_>, at: Value, device: Option<Uuid>) -> Value {
+    let shown = browser.get("f", "").await;
+    assert_eq!(component(&shown), "xak-flow-frame", "{shown}");
+    assert_eq!(shown["url"], "https://id.example.org/endpoint/gdtc/chrome/");
+    let binding = browser.state().await.plan.unwrap().steps.front().unwrap().binding;
+    let proof = json!({"binding": binding, "at": at, "host": "h", "name": "n", "info": {"a": 1}, "device": device});
+    browser.set_context(json!({"weir/stages/authenticator_endpoint_gdtc/proof": proof})).await;
+    browser.post("f", "", json!({})).await
+}
+
+#[tokio::test]
+async fn a_browser_that_google_vouches_for_brings_its_device_into_the_plan() {
+    let site = site().await;
+    let connector = chrome(&site, "required").await;
+    let device = seen(&site, connector, "D-1").await;
+    assert_eq!(seen(&site, connector, "D-1").await, device, "one device");
+    assert_ne!(seen(&site, connector, "D-2").await, device);
+    let id = device.to_string();
+    let known = agent::connections(&site.db, &[&id]).await.unwrap();
+    assert_eq!(known.len(), 1);
+    let told = known[0].snapshot("chrome.google.com");
+    assert_eq!(
+        (&told["data"]["os"]["family"], &told["data"]["hardware"]["serial"]),
+        (&json!("windows"), &json!(SERIAL))
+    );
+    // Serial numbers are agents' names; a browser takes none of theirs.
+    let now = site.now();
+    let mut unit = site.unit();
+    let snapshot = site.app.site.snapshot();
+    assert!(agent::find_key(&mut unit.tx, &snapshot, connector, SERIAL, now).await.unwrap().is_none());
+    let mut browser = site.browser();
+    let now = json!(site.now());
+    let refused = come_back(&mut browser, now.clone(), None).await;
+    assert_eq!(error(&refused, "non_field_errors").0, "Your browser could not be verified.");
+    let refused = come_back(&mut browser, now.clone(), Some(Uuid::nil())).await;
+    assert_eq!(error(&refused, "non_field_errors").0, "Your browser could not be verified.");
+    let late = json!(site.now() - TimeDelta::minutes(5));
+    assert_eq!(component(&come_back(&mut browser, late, Some(device)).await), "xak-flow-frame");
+    assert_eq!(come_back(&mut browser, now, Some(device)).await["name"], "behind");
+    let context = browser.context().await;
+    assert_eq!((&context["device"]["name"], &context["auth_method"]), (&json!("laptop"), &json!("trusted_endpoint")));
+    assert_eq!(context["auth_method_args"]["endpoints"], json!([{"a": 1}]));
+}
+
+#[tokio::test]
+async fn without_proof_people_go_on_only_where_the_stage_lets_them() {
+    let site = site().await;
+    let connector = chrome(&site, "optional").await;
+    let mut browser = site.browser();
+    let passed = come_back(&mut browser, json!(site.now()), None).await;
+    assert_eq!(passed["name"], "behind");
+    assert!(!browser.context().await.contains_key("device"));
+    // The answer of somebody who never looked asks first, too.
+    let mut hasty = site.browser();
+    hasty.get("f", "").await;
+    site.change(GoogleChromeConnector::MODEL, connector, json!({"enabled": false})).await;
+    assert_eq!(hasty.get("f", "").await["name"], "behind");
+    let stage = site.app.site.snapshot().all::<EndpointStage>()[0].0;
+    site.change(EndpointStage::MODEL, stage, json!({"mode": "required"})).await;
+    assert_denied(&site.browser().get("f", "").await, "Invalid stage configuration");
 }
