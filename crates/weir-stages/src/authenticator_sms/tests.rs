@@ -342,7 +342,8 @@ async fn of_fifty_right_answers_at_once_one_makes_the_device() {
     let code = code(&service);
     let tabs: Vec<Browser<'_>> = (0..50).map(|_| browser.clone()).collect();
     let done = join_all(tabs.into_iter().map(|mut tab| {
-        let answer = Input::Answer(map(json!({"code": code})));
+        // Named, so that a late one does not answer the stage behind.
+        let answer = Input::Answer(map(json!({"component": "ak-stage-authenticator-sms", "code": code})));
         async move { tab.step("f", "", answer).await.map(|_| ()) }
     }))
     .await;
