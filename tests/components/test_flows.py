@@ -27,7 +27,6 @@ def test_the_inspector_shows_the_flow_of_the_cookie_to_whoever_comes_with_a_toke
 def test_what_no_stage_takes(start_server):
     server = start_server()
     for path, body, field, text in [
-        ("password", {"backends": []}, "backends", "This list may not be empty."),
         ("email", {"token_expiry": "minutes=5,hours=2"}, "token_expiry", "is not in the correct format"),
         ("user_login", {"session_duration": "hours=1;ages=2"}, "session_duration", "is not in the correct format"),
     ]:

@@ -23,6 +23,8 @@ pub struct Settings<'a> {
     pub folder: &'a Path,
     /// A PostgreSQL address; SQLite in the folder without one.
     pub database: Option<&'a str>,
+    /// Further settings, by the names of their variables.
+    pub more: &'a [(&'static str, String)],
 }
 
 impl Settings<'_> {
@@ -39,6 +41,7 @@ impl Settings<'_> {
         if let Some(database) = self.database {
             command.env("WEIR_DATABASE_URL", database);
         }
+        command.envs(self.more.iter().map(|(name, value)| (name, value)));
         command
     }
 

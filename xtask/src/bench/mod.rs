@@ -181,7 +181,7 @@ fn again_optimised(project: &Project) -> Result<ExitCode> {
 fn measure_on(project: &Project, options: &Options, label: &str, database: Option<&str>) -> Result<Results> {
     let binary = project.binary(true);
     let folder = project.empty_scratch(&format!("bench-{}", label.to_lowercase()))?;
-    let settings = Settings { binary: &binary, folder: &folder, database };
+    let settings = Settings { binary: &binary, folder: &folder, database, more: &[] };
     let mut results = Results::new();
     let note = |what: &str| eprintln!("-- {label}: {what}");
     if options.wants(Part::Start) {

@@ -1,7 +1,8 @@
 //! How much of the API contract a running server really serves, by the checker that walks all of it.
 //!
 //! The checker and the contract's document are not part of this project: they lie in the folder that
-//! `WEIR_CONTRACT_DIR` names. How many operations must be valid stands in `tests/contract-min.txt` and only rises.
+//! `WEIR_CONTRACT_DIR` names. It alone judges; samples that fit this server are given to it by `tests/contract/walk.py`.
+//! How many operations must be valid stands in `tests/contract-min.txt` and only rises.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -12,7 +13,7 @@ use super::{Outcome, Session};
 use crate::postgres::{Durability, Postgres};
 use crate::project::{Project, succeeds};
 use crate::python;
-use crate::server::{Server, TOKEN};
+use crate::server::{PASSWORD, Server, TOKEN, free_port};
 
 /// What the command takes.
 #[derive(clap::Args)]
@@ -26,10 +27,13 @@ pub struct Options {
     /// Also on PostgreSQL
     #[arg(long)]
     postgres: bool,
+    /// With the checker's own samples only
+    #[arg(long)]
+    plain: bool,
 }
 
 pub(super) fn suite(session: &Session<'_>) -> Result<Outcome> {
-    check(session, &Options { only: None, show: 15, postgres: true })
+    check(session, &Options { only: None, show: 15, postgres: true, plain: false })
 }
 
 /// `cargo xtask check-contract`.
@@ -51,7 +55,8 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
 fn check(session: &Session<'_>, options: &Options) -> Result<Outcome> {
     let project = session.project;
     let folder = std::env::var_os("WEIR_CONTRACT_DIR").map_or_else(|| project.root.join("../shared"), PathBuf::from);
-    let (checker, schema) = (folder.join("tools/contract_check.py"), folder.join("contract/schema.yml"));
+    let (tools, schema) = (folder.join("tools"), folder.join("contract/schema.yml"));
+    let checker = tools.join("contract_check.py");
     if !checker.is_file() || !schema.is_file() {
         return Ok(Outcome::Missing("contract checker (name its folder in WEIR_CONTRACT_DIR)".to_owned()));
     }
@@ -60,9 +65,17 @@ fn check(session: &Session<'_>, options: &Options) -> Result<Outcome> {
         return Ok(Outcome::Missing("Python 3".to_owned()));
     };
     let least = least_valid(project)?;
-    session.on_each_database("contract", |server| {
+    // The walk answers there as Duo would.
+    let duo = free_port()?;
+    let more = [("WEIR_OUTBOUND__DUO_URL", format!("http://127.0.0.1:{duo}"))];
+    session.on_each_database_with(&more, "contract", |server| {
         let mut command = Command::new(&interpreter);
-        command.arg(&checker).arg("--schema").arg(&schema);
+        if options.plain {
+            command.arg(&checker);
+        } else {
+            command.arg(project.root.join("tests/contract/walk.py")).arg(&tools).arg(PASSWORD).arg(duo.to_string());
+        }
+        command.env("PYTHONDONTWRITEBYTECODE", "1").arg("--schema").arg(&schema);
         command.arg("--report").arg(report_path(project, server)?);
         command.args(["--url", &server.url(), "--token", TOKEN, "--show", &options.show.to_string()]);
         match &options.only {

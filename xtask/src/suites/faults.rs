@@ -18,13 +18,13 @@ pub fn suite(session: &Session<'_>) -> Result<Outcome> {
     rust::build_server(session.project)?;
     let binary = session.binary();
     let folder = session.project.empty_scratch("faults-sqlite")?;
-    kill_while_writing(&Settings { binary: &binary, folder: &folder, database: None })?;
+    kill_while_writing(&Settings { binary: &binary, folder: &folder, database: None, more: &[] })?;
     let Some(mut postgres) = Postgres::own()? else {
         return Ok(Outcome::Missing(format!("{NO_POSTGRES}; passed on SQLite")));
     };
     let folder = session.project.empty_scratch("faults-postgresql")?;
     let database = postgres.create_database("weir_faults")?;
-    let settings = Settings { binary: &binary, folder: &folder, database: Some(&database) };
+    let settings = Settings { binary: &binary, folder: &folder, database: Some(&database), more: &[] };
     kill_while_writing(&settings)?;
     take_database_away(&settings, &mut postgres)?;
     Ok(Outcome::Passed)

@@ -114,6 +114,16 @@ impl Session<'_> {
 
     /// Runs something against a fresh server on each database there is.
     fn on_each_database(&self, name: &str, test: impl Fn(&Server) -> Result<bool>) -> Result<Outcome> {
+        self.on_each_database_with(&[], name, test)
+    }
+
+    /// The same with further settings for the server.
+    fn on_each_database_with(
+        &self,
+        more: &[(&'static str, String)],
+        name: &str,
+        test: impl Fn(&Server) -> Result<bool>,
+    ) -> Result<Outcome> {
         rust::build_server(self.project)?;
         let mut databases = vec![("SQLite", None)];
         if let Some(postgres) = &self.postgres {
@@ -124,7 +134,7 @@ impl Session<'_> {
         for (label, database) in databases {
             eprintln!("-- {name} on {label}");
             let folder = self.project.empty_scratch(&format!("{name}-{}", label.to_lowercase()))?;
-            let settings = Settings { binary: &self.binary(), folder: &folder, database: database.as_deref() };
+            let settings = Settings { binary: &self.binary(), folder: &folder, database: database.as_deref(), more };
             let server = settings.start()?;
             if !test(&server)? {
                 eprintln!("-- the end of the server's log:\n{}", server.log_tail());

@@ -18,7 +18,7 @@ pub fn suite(session: &Session<'_>) -> Result<Outcome> {
     let database = postgres.create_database("weir_nodes")?;
     let start = |name: &str| {
         let folder = session.project.empty_scratch(name)?;
-        Settings { binary: &session.binary(), folder: &folder, database: Some(&database) }.start()
+        Settings { binary: &session.binary(), folder: &folder, database: Some(&database), more: &[] }.start()
     };
     let (one, other) = (start("node-one")?, start("node-other")?);
     let test = a_flow_crosses_nodes(&one, &other).and_then(|()| changes_reach_the_other_node(&one, &other));

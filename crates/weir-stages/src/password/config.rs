@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use weir_core::{Family, FieldErrors, Ref, Resource, resource::UuidKeyed};
+use weir_core::{Family, Ref, Resource, resource::UuidKeyed};
 use weir_flow::Flow;
 
 /// A store of passwords.
@@ -44,7 +44,7 @@ pub struct PasswordStage {
     /// Name of the stage.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// Which password stores to ask, in order.
+    /// Which password stores to ask, in order; with none, no password is right.
     pub backends: Vec<Backend>,
     /// Lets a signed-in person change the password through this flow.
     #[serde(default)]
@@ -66,12 +66,4 @@ impl Resource for PasswordStage {
     const COMPONENT: &'static str = "ak-stage-password-form";
     const FAMILY: Option<Family> = Some(Family::Stage);
     const PARAM: &'static str = "stage_uuid";
-
-    fn check(&self) -> FieldErrors {
-        let mut errors = FieldErrors::new();
-        if self.backends.is_empty() {
-            errors.add("backends", "This list may not be empty.", "empty");
-        }
-        errors
-    }
 }

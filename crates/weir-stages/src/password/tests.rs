@@ -284,12 +284,18 @@ async fn only_the_configured_stores_are_asked() {
 }
 
 #[tokio::test]
-async fn stores_must_be_known_ones_and_at_least_one() {
+async fn stores_must_be_known_ones_and_with_none_nobody_gets_in() {
     let site = site().await;
     let refused = site.try_make(MODEL, json!({"name": "x", "backends": ["some.Other"]})).await.err().unwrap();
     assert_eq!(refused.body()["backends"], json!(["\"some.Other\" is not a valid choice."]));
-    let refused = site.try_make(MODEL, json!({"name": "x", "backends": []})).await.err().unwrap();
-    assert_eq!(refused.body()["backends"], json!(["This list may not be empty."]));
+    let ann = site.user("ann", "right horse").await;
+    flow(&site, json!({"backends": [], "failed_attempts_before_cancel": 100})).await;
+    let key = app_password(&site, ann, Intent::AppPassword, None).await;
+    let mut browser = ready(&site, "ann").await;
+    for password in ["right horse", key.as_str(), "", "!"] {
+        let refused = answer(&mut browser, password).await;
+        assert!(refused["response_errors"]["password"].is_array(), "{refused}");
+    }
 }
 
 #[tokio::test]
