@@ -266,3 +266,19 @@ async fn a_flow_token_does_not_take_over_an_api_token_of_its_name() {
     let nobody = flow_token(id + 50, "one", true, f.now());
     assert!(token::mint_flow_token(&mut tx, &*f.site.random, f.now(), &nobody).await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn what_a_flow_made_becomes_no_token_of_the_interface_and_lasts_no_longer() {
+    let f = fixture().await;
+    let ann = f.user("ann").await;
+    let link = json!({"identifier": "link", "user": ann, "intent": "recovery", "expires": "2026-05-01T12:10:00Z"});
+    let made = f.make::<Token>(link).await;
+    for wanted in ["api", "app_password", "verification"] {
+        let error = f.try_patch::<Token>(Some(ann), &made.pk, json!({"intent": wanted})).await.err().unwrap();
+        assert_eq!(texts(error), json!({"intent": [format!("Invalid intent {wanted}")]}));
+    }
+    let longer = json!({"description": "mine", "expiring": false, "expires": "2036-05-01T12:10:00Z"});
+    let changed = f.try_patch::<Token>(Some(ann), &made.pk, longer).await.unwrap();
+    assert_eq!((&changed.doc["description"], &changed.doc["expiring"]), (&json!("mine"), &json!(true)));
+    assert_eq!(changed.doc["expires"], made.doc["expires"]);
+}

@@ -75,10 +75,19 @@ async fn check_owner(unit: &mut Unit<'_>, grants: &Grants, actor: i64, owner: i6
     }
 }
 
+/// Whether it is a token that no client can make.
+fn is_of_flow(token: &Stored) -> bool {
+    !matches!(intent(&token.doc), Some(Intent::Api | Intent::AppPassword))
+}
+
 fn check_intent(old: Option<&Stored>, new: &Map) -> Result<(), ApiError> {
     let wanted = new.get("intent").and_then(Value::as_str).unwrap_or_default();
-    let fine = matches!(intent(new), Some(Intent::Api | Intent::AppPassword));
-    if fine || old.is_some_and(|o| o.text("intent") == wanted) {
+    let fine = match old {
+        // What a flow made, such as a link of recovery, stays that: others know its key.
+        Some(old) if is_of_flow(old) => old.text("intent") == wanted,
+        _ => matches!(intent(new), Some(Intent::Api | Intent::AppPassword)),
+    };
+    if fine {
         return Ok(());
     }
     Err(ApiError::field("intent", format!("Invalid intent {wanted}")))
@@ -102,6 +111,11 @@ async fn settle_end(
     old: Option<&Stored>,
     new: &mut Map,
 ) -> Result<(), ApiError> {
+    if let Some(old) = old.filter(|old| is_of_flow(old)) {
+        new.insert("expiring".to_owned(), flag(&old.doc, "expiring").into());
+        put_time(new, time(&old.doc));
+        return Ok(());
+    }
     let now = unit.site.clock.now();
     let default_end = now + unit.snapshot.settings.default_token_duration.delta();
     if !grants.may("authentik_core.add_token", None) {
