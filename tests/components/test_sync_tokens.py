@@ -102,3 +102,22 @@ def test_a_token_that_is_refused_in_use_is_given_up_and_said_so(start_server, ta
     made = server.api("GET", "/providers/scim/")["results"][0]
     settled(server, made, user, "in_sync")
     assert len(tokens.forms) == 2 and len(server.events("configuration_error")) == 1
+
+
+def test_a_token_that_another_node_got_meanwhile_is_used(start_server, target, tokens):
+    server = start_server()
+    made = by_tokens(server, target, tokens)
+    answer = tokens.answer
+
+    def too_late(asked):
+        answer(asked)
+        far = "token_expires = token_updated + 3600000000, token_updated = token_updated + 1"
+        sql(server, f"UPDATE sync_target SET access_token = 'token-other', {far}")
+        return 400, {"error": "invalid_grant"}
+
+    tokens.answer = too_late
+    sql(server, "UPDATE sync_target SET token_expires = 1")
+    target.token = "token-other"
+    settled(server, made, server.user("later"), "in_sync")
+    assert len(tokens.forms) == 2 and is_well(server)
+    assert not server.events("configuration_error")
