@@ -43,14 +43,18 @@ async fn policies(cx: &Presenting<'_>, rows: &[Stored]) -> Result<BTreeMap<Strin
 #[async_trait]
 impl Hooks for BindingHooks {
     fn keep(&self, query: &ListQuery) -> Result<Option<Keep>, ApiError> {
-        let wanted = query.uuids("target_in")?;
-        if wanted.is_empty() {
+        let (one, several) = (query.uuids("target")?, query.uuids("target_in")?);
+        if one.is_empty() && several.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Keep::new(&["target_in"], move |doc| {
+        Ok(Some(Keep::new(&["target", "target_in"], move |doc| {
             let target = doc.get("target").and_then(Value::as_str).and_then(|text| Uuid::parse_str(text).ok());
-            // As for `target`: the key of the object, or that under which policies are bound to it.
-            target.is_some_and(|key| wanted.contains(&key) || wanted.contains(&policy_target_uuid(key)))
+            // The key of the object, or that under which policies are bound to it.
+            let is_among = |wanted: &[Uuid]| {
+                let is_meant = |key: Uuid| wanted.contains(&key) || wanted.contains(&policy_target_uuid(key));
+                wanted.is_empty() || target.is_some_and(is_meant)
+            };
+            is_among(&one) && is_among(&several)
         })))
     }
 

@@ -115,16 +115,14 @@ impl ListQuery {
         self.find("search").map(|s| s.split_whitespace().map(str::to_lowercase).collect()).unwrap_or_default()
     }
 
-    /// Field and direction (true = descending) in order of importance.
-    fn ordering(&self, kind: &'static ResourceType) -> Vec<(&'static Field, bool)> {
-        let known = |text: &str| -> Vec<(&'static Field, bool)> {
+    /// By what and in which direction (true = descending), in order of importance.
+    fn ordering(&self, kind: &'static ResourceType) -> Vec<(By, bool)> {
+        let known = |text: &str| -> Vec<(By, bool)> {
             text.split(',')
                 .filter_map(|part| {
                     let part = part.trim();
                     let (name, down) = part.strip_prefix('-').map_or((part, false), |n| (n, true));
-                    let field = kind.fields.iter().find(|f| f.name == name)?;
-                    let sortable = !field.write_only && !matches!(field.kind, Kind::List(_) | Kind::Object | Kind::Any);
-                    sortable.then_some((field, down))
+                    Some((By::find(kind, name)?, down))
                 })
                 .collect()
         };
@@ -143,6 +141,25 @@ impl ListQuery {
                 Some((field, look_up, value.as_str()))
             })
             .collect()
+    }
+}
+
+/// What a list may be ordered by.
+#[derive(Clone, Copy)]
+enum By {
+    Field(&'static Field),
+    Key,
+}
+
+impl By {
+    fn find(kind: &'static ResourceType, name: &str) -> Option<Self> {
+        match kind.fields.iter().find(|f| f.name == name) {
+            Some(field) => {
+                let sortable = !field.write_only && !matches!(field.kind, Kind::List(_) | Kind::Object | Kind::Any);
+                sortable.then_some(Self::Field(field))
+            }
+            None => (name == "pk" || name == kind.pk).then_some(Self::Key),
+        }
     }
 }
 
@@ -226,8 +243,13 @@ impl Unit<'_> {
         let mut order: Vec<(String, bool)> = query
             .ordering(kind)
             .into_iter()
-            .filter(|(f, _)| !def.links.iter().any(|l| l.field == f.name))
-            .map(|(field, down)| (table::column(&field.name), down))
+            .filter_map(|(by, down)| match by {
+                By::Field(field) => {
+                    let is_linked = def.links.iter().any(|l| l.field == field.name);
+                    (!is_linked).then(|| (table::column(&field.name), down))
+                }
+                By::Key => Some((def.pk.to_owned(), down)),
+            })
             .collect();
         // The key makes the order total, so that pages neither repeat nor skip.
         order.push((def.pk.to_owned(), false));
@@ -489,8 +511,11 @@ fn list_documents(
         rows.sort_by(|a, b| {
             ordering
                 .iter()
-                .map(|(field, down)| {
-                    let order = compare(a.doc.get(&field.name), b.doc.get(&field.name));
+                .map(|(by, down)| {
+                    let order = match by {
+                        By::Field(field) => compare(a.doc.get(&field.name), b.doc.get(&field.name)),
+                        By::Key => compare(Some(&a.pk_value()), Some(&b.pk_value())),
+                    };
                     if *down { order.reverse() } else { order }
                 })
                 .find(|o| *o != Ordering::Equal)

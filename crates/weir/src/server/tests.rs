@@ -4,6 +4,7 @@ mod dry_run;
 mod escalation;
 mod events;
 mod filters;
+mod lists;
 mod objects;
 mod people;
 mod rights;
