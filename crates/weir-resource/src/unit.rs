@@ -5,7 +5,7 @@ mod document;
 
 use crate::{Object, Settings, Site, Snapshot, TableRow, secret_parts, store, table};
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, pin::Pin, sync::Arc};
 use tokio::sync::OwnedMutexGuard;
 use weir_core::{
     ApiError, Backing, FieldErrors, Map, OnDelete, ResourceType, TableDef,
@@ -77,6 +77,9 @@ impl Stored {
             .map_or_else(|| format!("{} {}", self.kind.verbose_name, self.pk), str::to_owned)
     }
 }
+
+/// Work of a unit, compiled here once and not into every crate that waits for it.
+type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, ApiError>> + Send + 'a>>;
 
 /// A transaction with everything that must happen together. Dropped without [`Unit::commit`], nothing happened.
 pub struct Unit<'a> {
@@ -318,7 +321,18 @@ impl<'a> Unit<'a> {
         Ok(())
     }
 
-    async fn save(
+    fn save(
+        &mut self,
+        kind: &'static ResourceType,
+        old: Option<Stored>,
+        merged: Result<Map, FieldErrors>,
+        pk: Option<String>,
+        columns: Vec<(&'static str, Val)>,
+    ) -> Work<'_, Stored> {
+        Box::pin(self.check_and_write(kind, old, merged, pk, columns))
+    }
+
+    async fn check_and_write(
         &mut self,
         kind: &'static ResourceType,
         old: Option<Stored>,
@@ -377,7 +391,11 @@ impl<'a> Unit<'a> {
     ///
     /// # Errors
     /// 404 when it is gone; those of the store.
-    pub async fn delete(&mut self, kind: &'static ResourceType, pk: &str) -> Result<(), ApiError> {
+    pub fn delete<'w>(&'w mut self, kind: &'static ResourceType, pk: &'w str) -> Work<'w, ()> {
+        Box::pin(self.delete_all(kind, pk))
+    }
+
+    async fn delete_all(&mut self, kind: &'static ResourceType, pk: &str) -> Result<(), ApiError> {
         self.lock_configuration().await?;
         let mut pending = vec![(kind, pk.to_owned())];
         let mut deleted = BTreeSet::new();

@@ -63,10 +63,10 @@ impl Db {
     }
 
     /// Runs one reading statement outside any transaction.
-    pub async fn read(&self, sql: &str, vals: &[Val]) -> Result<Vec<Row>, StoreError> {
-        val::check(vals)?;
-        let reading: Work<'_, Vec<Row>> = match self.backend() {
+    pub fn read<'a>(&'a self, sql: &'a str, vals: &'a [Val]) -> Work<'a, Vec<Row>> {
+        match self.backend() {
             Backend::Sqlite(sqlite) => Box::pin(async move {
+                val::check(vals)?;
                 let mut lease = sqlite.readers.lease().await?;
                 let query = val::bind(sqlx::query(AssertSqlSafe(sql)), vals);
                 let rows = query.fetch_all(lease.connection()?).await?;
@@ -74,25 +74,23 @@ impl Db {
                 Ok(rows.into_iter().map(Row::from).collect())
             }),
             Backend::Postgres(postgres) => Box::pin(read_postgres(postgres, sql, vals)),
-        };
-        reading.await
+        }
     }
 
     /// Runs one reading statement that finds at most one row of interest.
-    pub async fn read_one(&self, sql: &str, vals: &[Val]) -> Result<Option<Row>, StoreError> {
+    pub fn read_one<'a>(&'a self, sql: &'a str, vals: &'a [Val]) -> Work<'a, Option<Row>> {
         let Backend::Sqlite(sqlite) = self.backend() else {
-            return Ok(self.read(sql, vals).await?.into_iter().next());
+            return Box::pin(async move { Ok(self.read(sql, vals).await?.into_iter().next()) });
         };
-        val::check(vals)?;
-        let reading: Work<'_, Option<Row>> = Box::pin(async move {
+        Box::pin(async move {
+            val::check(vals)?;
             let mut lease = sqlite.readers.lease().await?;
             let query = val::bind(sqlx::query(AssertSqlSafe(sql)), vals);
             // The connection's thread need not come back to say that there are no more.
             let row = query.fetch_optional(lease.connection()?).await?;
             lease.give_back();
             Ok(row.map(Row::from))
-        });
-        reading.await
+        })
     }
 
     /// Brings the schema up to date; returns the names of the migrations applied now.
@@ -134,13 +132,15 @@ impl Db {
     }
 
     /// Periodic care, about once an hour: refreshes the planner's statistics on SQLite.
-    pub async fn maintain(&self) -> Result<(), StoreError> {
-        if let Backend::Sqlite(sqlite) = self.backend() {
-            let mut lease = sqlite.writer.lease().await?;
-            sqlx::query("PRAGMA optimize").execute(lease.connection()?).await?;
-            lease.give_back();
-        }
-        Ok(())
+    pub fn maintain(&self) -> Work<'_, ()> {
+        Box::pin(async move {
+            if let Backend::Sqlite(sqlite) = self.backend() {
+                let mut lease = sqlite.writer.lease().await?;
+                sqlx::query("PRAGMA optimize").execute(lease.connection()?).await?;
+                lease.give_back();
+            }
+            Ok(())
+        })
     }
 
     /// To be called when much was written at once: the planner of PostgreSQL would otherwise not know of it until its
@@ -184,10 +184,13 @@ impl Db {
     }
 }
 
-/// Work on a connection, of a type that does not grow into the callers'.
+/// Work on a connection, of a type that does not grow into the callers'. What is public gives it back from a plain
+/// function: the compiler copies the body of an `async fn` into every crate that waits for it, which was a tenth of the
+/// program.
 pub(crate) type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 async fn read_postgres(postgres: &Postgres, sql: &str, vals: &[Val]) -> Result<Vec<Row>, StoreError> {
+    val::check(vals)?;
     let mut asked = 0;
     loop {
         match try_postgres(postgres, sql, vals).await {

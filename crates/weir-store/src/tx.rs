@@ -103,7 +103,12 @@ impl Tx {
             return Ok(());
         }
         self.told = self.durability;
-        let beginning: Work<'_, State> = match self.db.backend() {
+        self.state = self.beginning().await?;
+        Ok(())
+    }
+
+    fn beginning(&self) -> Work<'_, State> {
+        match self.db.backend() {
             Backend::Sqlite(sqlite) => Box::pin(async move {
                 let mut lease = sqlite.writer.lease().await?;
                 lease.set_open(true);
@@ -111,9 +116,7 @@ impl Tx {
                 Ok(State::Sqlite(lease))
             }),
             Backend::Postgres(postgres) => Box::pin(begin_postgres(postgres, self.durability)),
-        };
-        self.state = beginning.await?;
-        Ok(())
+        }
     }
 
     /// Promises that one more statement writes, and that the commit follows. If nothing was written before, the statement
@@ -129,35 +132,38 @@ impl Tx {
     }
 
     /// Runs a reading statement.
-    pub async fn read(&mut self, sql: &str, vals: &[Val]) -> Result<Vec<Row>, StoreError> {
-        if self.is_writing() { self.run_rows(sql, vals).await } else { self.db.read(sql, vals).await }
+    pub fn read<'a>(&'a mut self, sql: &'a str, vals: &'a [Val]) -> Work<'a, Vec<Row>> {
+        if self.is_writing() { Box::pin(self.run_rows(sql, vals)) } else { self.db.read(sql, vals) }
     }
 
     /// Runs a reading statement that finds at most one row of interest.
-    pub async fn read_one(&mut self, sql: &str, vals: &[Val]) -> Result<Option<Row>, StoreError> {
+    pub fn read_one<'a>(&'a mut self, sql: &'a str, vals: &'a [Val]) -> Work<'a, Option<Row>> {
         if !self.is_writing() {
-            return self.db.read_one(sql, vals).await;
+            return self.db.read_one(sql, vals);
         }
-        Ok(self.run_rows(sql, vals).await?.into_iter().next())
+        Box::pin(async move { Ok(self.run_rows(sql, vals).await?.into_iter().next()) })
     }
 
     /// Runs a writing statement; returns the number of rows it touched.
-    pub async fn write(&mut self, sql: &str, vals: &[Val]) -> Result<u64, StoreError> {
-        if self.stands_alone() {
-            self.check(vals)?;
-            let writing: Work<'_, u64> = Box::pin(write_alone(&self.db, self.durability, sql, vals));
-            return writing.await;
-        }
-        self.begin_write().await?;
-        let done = self.run(sql, vals).await;
-        self.failed |= done.is_err();
-        done
+    pub fn write<'a>(&'a mut self, sql: &'a str, vals: &'a [Val]) -> Work<'a, u64> {
+        Box::pin(async move {
+            if self.stands_alone() {
+                self.check(vals)?;
+                return write_alone(&self.db, self.durability, sql, vals).await;
+            }
+            self.begin_write().await?;
+            let done = self.run(sql, vals).await;
+            self.failed |= done.is_err();
+            done
+        })
     }
 
     /// Runs a writing statement with a RETURNING clause.
-    pub async fn write_returning(&mut self, sql: &str, vals: &[Val]) -> Result<Vec<Row>, StoreError> {
-        self.begin_write().await?;
-        self.run_rows(sql, vals).await
+    pub fn write_returning<'a>(&'a mut self, sql: &'a str, vals: &'a [Val]) -> Work<'a, Vec<Row>> {
+        Box::pin(async move {
+            self.begin_write().await?;
+            self.run_rows(sql, vals).await
+        })
     }
 
     async fn run(&mut self, sql: &str, vals: &[Val]) -> Result<u64, StoreError> {
@@ -272,7 +278,11 @@ impl Tx {
     }
 
     /// Makes the writes permanent. An error means that they may or may not be; `Ok` means that they are.
-    pub async fn commit(mut self) -> Result<(), StoreError> {
+    pub fn commit(self) -> Work<'static, ()> {
+        Box::pin(self.end())
+    }
+
+    async fn end(mut self) -> Result<(), StoreError> {
         if self.failed {
             self.undo().await;
             return Err(StoreError::Internal(anyhow::anyhow!("a failed transaction cannot be committed")));
@@ -306,9 +316,11 @@ impl Tx {
     }
 
     /// Forgets the writes, and waits until the connection is free again.
-    pub async fn rollback(mut self) -> Result<(), StoreError> {
-        self.undo().await;
-        Ok(())
+    pub fn rollback(mut self) -> Work<'static, ()> {
+        Box::pin(async move {
+            self.undo().await;
+            Ok(())
+        })
     }
 
     async fn undo(&mut self) {
