@@ -73,9 +73,12 @@ pub struct Keep {
     test: Test,
 }
 
+/// Looks at an object and what stands beside it.
+type ObjectTest = dyn Fn(&Snapshot, &Object) -> bool + Send + Sync;
+
 enum Test {
     Document(Box<dyn Fn(&Map) -> bool + Send + Sync>),
-    Object(Box<dyn Fn(&Snapshot, &Object) -> bool + Send + Sync>),
+    Object(Box<ObjectTest>),
     Referred { by: &'static str, wanted: bool },
 }
 
