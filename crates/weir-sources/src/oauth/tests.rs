@@ -99,7 +99,7 @@ fn every_provider_is_of_the_contract_and_complete() {
 
 #[test]
 fn what_is_known_of_a_providers_own_servers_does_not_hold_on_others() {
-    let on = |fields: Value| source(fields.clone()).check();
+    let on = |fields: Value| source(fields).check();
     for name in ["gitlab", "github", "entraid"] {
         let at_home = source(json!({"provider_type": name, "authorization_url": null, "access_token_url": null}));
         assert!(!at_home.runs_elsewhere() && at_home.profile_address().is_some(), "{name}");
