@@ -141,7 +141,7 @@ async fn what_a_provider_keeps_through_a_change_is_its_number() {
     assert_eq!((changed.pk.as_str(), changed.text("name")), ("1", "uno"));
     let events = site.db.read("SELECT context FROM audit_event ORDER BY created", &[]).await.unwrap();
     let last: Value = events.last().unwrap().json("context").unwrap();
-    assert_eq!(last["model"]["pk"], "1", "{last}");
+    assert_eq!(last["model"]["pk"], 1, "{last}");
 }
 
 async fn shown(site: &TestSite, object: &Stored) -> Map {
