@@ -127,6 +127,7 @@ pub async fn events(core: &Core, count: u32) -> Result<()> {
         unit.commit().await.map_err(refusal)?;
     }
     print(&format!("single {:.0}", f64::from(single) / begun.elapsed().as_secs_f64().max(1e-6)))?;
+    server::events::seal_waiting(core).await?;
     let (mut writing, mut sealing) = (Duration::ZERO, Duration::ZERO);
     for first in (single..count).step_by(STRETCH as usize) {
         let begun = std::time::Instant::now();
