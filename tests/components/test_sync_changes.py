@@ -5,37 +5,10 @@ import subprocess
 import threading
 import time
 
-import pytest
 from conftest import wait_for
 from scim_target import ScimTarget
-from test_google_entra import Google, Graph, entra_provider, google_provider, person
-from test_scim import assign, full, group, provider, settled, state, tasks, wait_idle
-
-
-@pytest.fixture
-def server(start_server):
-    return start_server()
-
-
-@pytest.fixture
-def target():
-    made = ScimTarget()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def google():
-    made = Google()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def graph():
-    made = Graph()
-    yield made
-    made.close()
+from test_google_entra import entra_provider, google, google_provider, graph, person
+from test_scim import assign, full, group, provider, server, settled, state, target, tasks, wait_idle
 
 
 def sql(server, text):
