@@ -72,6 +72,10 @@ async fn events_are_counted_over_time_and_users() {
     let top = api.get("/events/events/top_per_user/").admin().send().await.expect(200);
     assert_eq!(top[0]["counted_events"], 2);
     assert_eq!(top[0]["application"]["name"], "shop");
+    for (action, applications) in [("LOG", 1), ("login", 1), ("log%25n", 0), ("authorize", 0)] {
+        let top = api.get(&format!("/events/events/top_per_user/?action={action}")).admin().send().await.expect(200);
+        assert_eq!(top.as_array().unwrap().len(), applications, "{action}");
+    }
     assert_eq!(api.get("/events/events/volume/?history_days=x").admin().send().await.status, 400);
     for path in ["volume/", "stats/?count_steps=x", "top_per_user/"] {
         assert_eq!(api.get(&format!("/events/events/{path}")).user().send().await.status, 403);
