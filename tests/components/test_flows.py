@@ -34,6 +34,59 @@ def test_what_no_stage_takes(start_server):
         assert text in refused[field][0], refused
 
 
+def guard(server, target, expression):
+    policy = server.api("POST", "/policies/expression/", {"name": expression[-60:], "expression": expression})
+    server.api("POST", "/policies/bindings/", {"policy": policy["pk"], "target": target, "order": 0})
+
+
+def binding_of(server, slug):
+    flow = server.api("GET", f"/flows/instances/{slug}/")
+    return server.api("GET", f"/flows/bindings/?target={flow['pk']}&ordering=order")["results"][0]["pk"]
+
+
+def test_an_application_that_an_expression_finds_by_its_slug_is_named_on_the_page(start_server):
+    server = start_server()
+    for slug in ("wiki", "other"):
+        launch = f"https://{slug}.example.test/"
+        server.api("POST", "/core/applications/", {"name": slug.title(), "slug": slug, "meta_launch_url": launch})
+    server.flow("f", "authentication", ("identification", {"user_fields": ["username"]}))
+    lines = [
+        "from authentik.core.models import Application",
+        "plan = request.context['flow_plan'].context",
+        "plan['application'] = Application.objects.get(slug='wiki')",
+        "return Application.objects.filter(slug__startswith='w').count() == 1",
+    ]
+    guard(server, binding_of(server, "f"), "\n".join(lines))
+    shown = server.browser().get("f")
+    assert (shown["application_pre"], shown["application_pre_launch"]) == ("Wiki", "https://wiki.example.test/")
+
+
+def test_policies_compare_dates_that_were_asked_for(start_server):
+    server = start_server()
+    prompts = [
+        {"name": "born", "field_key": "attributes.born", "type": "date", "label": "Born", "required": True},
+        {"name": "name", "field_key": "username", "type": "username", "label": "Name", "required": True},
+    ]
+    fields = [server.api("POST", "/stages/prompt/prompts/", prompt)["pk"] for prompt in prompts]
+    lines = [
+        "import datetime",
+        "if request.context['prompt_data']['attributes.born'] > datetime.date(2008, 1, 1):",
+        "    ak_message('You are too young.')",
+        "    return False",
+        "return True",
+    ]
+    adult = server.api("POST", "/policies/expression/", {"name": "adult", "expression": "\n".join(lines)})
+    ask = {"fields": fields, "validation_policies": [adult["pk"]]}
+    server.flow("f", "enrollment", ("prompt/stages", ask), ("user_write", {}))
+    browser = server.browser()
+    browser.get("f")
+    refused = browser.post("f", {"username": "ann", "attributes.born": "2015-05-05"})
+    assert refused["response_errors"]["non_field_errors"][0]["string"] == "You are too young."
+    assert browser.post("f", {"username": "ann", "attributes.born": "1990-05-05"})["to"] == "/"
+    [ann] = server.api("GET", "/core/users/?username=ann")["results"]
+    assert ann["attributes"] == {"born": "1990-05-05"}
+
+
 def switch(browser, **body):
     address = f"{browser.server.url}/api/v3/core/users/switch/?next=/if/x"
     return browser.http.post(address, json=body, headers={"X-authentik-CSRF": browser.http.cookies["authentik_csrf"]})

@@ -1,5 +1,6 @@
 //! The plan's context: JSON under names, read and written through typed keys.
 
+use crate::keys;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::marker::PhantomData;
@@ -64,12 +65,28 @@ impl PlanContext {
         self.0.remove(key.name);
     }
 
+    /// What people answered, with passwords masked whatever their fields are called.
+    #[must_use]
+    pub fn answers_without_secrets(&self, mut answers: Map) -> Map {
+        for (key, kind) in self.get(keys::PROMPT_KINDS).unwrap_or_default() {
+            if kind == "password"
+                && let Some(answer) = answers.get_mut(&key)
+            {
+                *answer = Value::from(weir_events::MASK);
+            }
+        }
+        answers
+    }
+
     /// A copy in which secrets are masked, for people to look at.
     #[must_use]
     pub fn without_secrets(&self) -> Self {
-        let masked = self.0.iter().map(|(key, value)| {
-            let secret = crate::keys::SECRET.contains(&key.as_str());
-            (key.clone(), if secret { Value::from(weir_events::MASK) } else { value.clone() })
+        let masked = self.0.iter().map(|(key, value)| match value {
+            _ if keys::SECRET.contains(&key.as_str()) => (key.clone(), Value::from(weir_events::MASK)),
+            Value::Object(answers) if key == keys::PROMPT_DATA.name => {
+                (key.clone(), Value::Object(self.answers_without_secrets(answers.clone())))
+            }
+            value => (key.clone(), value.clone()),
         });
         match weir_events::cleanse(Value::Object(masked.collect())) {
             Value::Object(map) => Self(map),

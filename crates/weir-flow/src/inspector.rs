@@ -2,6 +2,7 @@
 
 use crate::{FlowStageBinding, FlowState, PendingUser, Plan, StageRef, keys};
 use serde_json::{Value, json};
+use uuid::Uuid;
 use weir_core::{ApiError, Map};
 use weir_identity::{Account, accounts};
 use weir_resource::{Presenting, Stored, policy_target_uuid, present_one, store};
@@ -32,7 +33,7 @@ async fn show(cx: &Presenting<'_>, plan: &Plan, session: &str) -> Result<Value, 
             Some(step) => binding(cx, plan, step).await?,
             None => Value::Null,
         };
-        answer.insert(name.to_owned(), if shown.is_null() { no_binding() } else { shown });
+        answer.insert(name.to_owned(), if shown.is_null() { no_binding(plan) } else { shown });
     }
     let mut context = plan.context.without_secrets().0;
     if let Some(PendingUser::Known(id)) = plan.context.get(keys::PENDING_USER)
@@ -57,16 +58,28 @@ fn person(account: &Account) -> Value {
     })
 }
 
-/// What stands where there is no binding: its fields without values.
-fn no_binding() -> Value {
+/// What stands where there is no binding: one of this flow with nothing in it. Clients insist on its fields.
+fn no_binding(plan: &Plan) -> Value {
+    let nothing = Uuid::nil();
     json!({
-        "target": null,
-        "stage": null,
+        "pk": nothing,
+        "policybindingmodel_ptr_id": nothing,
+        "target": plan.flow,
+        "stage": nothing,
+        "stage_obj": {
+            "pk": nothing,
+            "name": "",
+            "component": "",
+            "verbose_name": "",
+            "verbose_name_plural": "",
+            "meta_model_name": "",
+            "flow_set": [],
+        },
         "evaluate_on_plan": false,
         "re_evaluate_policies": false,
-        "order": null,
-        "policy_engine_mode": null,
-        "invalid_response_action": null,
+        "order": 0,
+        "policy_engine_mode": "any",
+        "invalid_response_action": "retry",
     })
 }
 

@@ -76,6 +76,8 @@ pub const AUTH_METHOD: Key<String> = Key::new("auth_method");
 pub const AUTH_METHOD_ARGS: Key<Map> = Key::new("auth_method_args");
 /// prompt, invitation, sources → prompt, user_write, policies.
 pub const PROMPT_DATA: Key<Map> = Key::new("prompt_data");
+/// prompt → itself, expressions, masks: which kind of prompt gave each entry of `prompt_data`.
+pub const PROMPT_KINDS: Key<Map> = Key::new(weir_policy::expression::PROMPT_KINDS);
 /// source log-in → `ak_is_sso_flow`.
 pub const IS_SSO: Key<bool> = Key::new("is_sso");
 /// expressions, providers → end of flow; absolute addresses allowed.

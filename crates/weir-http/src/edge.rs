@@ -69,6 +69,9 @@ async fn edge(State(app): State<Arc<AppState>>, request: Request, next: Next) ->
         }
     };
     let mut response = answer.instrument(span.clone()).await;
+    if incoming.has_moved() {
+        response = to_sign_in(&app, &incoming);
+    }
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-authentik-id", id);
     }
@@ -80,6 +83,15 @@ async fn edge(State(app): State<Arc<AppState>>, request: Request, next: Next) ->
     }
     measure(&incoming, &response, started, &span);
     response
+}
+
+/// The way back in for whoever lost their session with this request.
+fn to_sign_in(app: &AppState, incoming: &Incoming) -> Response {
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&incoming.query).finish();
+    let address = if query.is_empty() { incoming.path.clone() } else { format!("{}?{query}", incoming.path) };
+    let next = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", &address).finish();
+    let to = format!("{}/flows/-/default/authentication/?{next}", app.config.prefix());
+    Reply::redirect(302, &to).into_response()
 }
 
 /// Tells the audit trail that a request failed unexpectedly. Why stands in the log, under the request's id: it may hold

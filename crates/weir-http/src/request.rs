@@ -2,7 +2,13 @@
 
 use crate::{HttpConfig, Secured, client_certificate};
 use http::{HeaderMap, request::Parts};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use url::form_urlencoded;
 use uuid::Uuid;
 use weir_policy::{
@@ -35,6 +41,8 @@ pub struct Incoming {
     pub host: String,
     /// Certificates shown for the client by its connection or by a trusted proxy.
     pub certificates: Vec<PresentedCertificate>,
+    /// See [`Incoming::note_moved`].
+    moved: Arc<AtomicBool>,
 }
 
 /// Headers by which a proxy says that it forwards.
@@ -70,7 +78,18 @@ impl Incoming {
             host: host.unwrap_or("localhost").to_owned(),
             headers,
             certificates,
+            moved: Arc::default(),
         }
+    }
+
+    /// Notes that the session of this request ended because its client moved.
+    pub fn note_moved(&self) {
+        self.moved.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that was noted.
+    pub fn has_moved(&self) -> bool {
+        self.moved.load(Ordering::Relaxed)
     }
 
     /// A header's text.

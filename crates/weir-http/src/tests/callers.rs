@@ -215,3 +215,101 @@ async fn the_session_cookie_has_the_attributes_of_its_scheme() {
     let csrf = csrf::cookie(&api.app, "key", true);
     assert!(csrf.starts_with("authentik_csrf=") && !csrf.contains("HttpOnly"), "{csrf}");
 }
+
+/// Places and networks of two neighbours, a stranger in the same country, and somebody abroad.
+fn know_places(api: &Api) {
+    use weir_geo::test_support::{asn, city, database};
+    let folder = std::env::temp_dir();
+    let file = |name: &str, bytes: Vec<u8>| {
+        let path = folder.join(format!("weir-http-{name}-{}.mmdb", api.app.site.random_name()));
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let cities = [
+        ("192.0.2.0", 25, city("DE", "Bremen", 53.1, 8.8)),
+        ("192.0.2.128", 25, city("DE", "Berlin", 52.5, 13.4)),
+        ("203.0.113.0", 24, city("FR", "Lille", 50.6, 3.1)),
+    ];
+    let networks = [
+        ("192.0.2.0", 25, asn(64500, "A")),
+        ("192.0.2.128", 25, asn(64500, "A")),
+        ("203.0.113.0", 24, asn(64501, "B")),
+    ];
+    let paths = [file("city", database("GeoLite2-City", &cities)), file("asn", database("GeoLite2-ASN", &networks))];
+    let [cities, networks] = paths.clone();
+    api.app.site.geo.open(Some(cities), Some(networks));
+    for path in paths {
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+/// What becomes of a session that began at 192.0.2.1 with this binding, at another address: nothing, or a reason.
+async fn moved(api: &Api, network: &str, geoip: &str, to: &str) -> Option<Value> {
+    // Events of one moment have no order.
+    api.clock.advance(TimeDelta::seconds(1));
+    let session = api.sign_in(api.user.id).await;
+    let bound = json!({"bindings": {"network": network, "geoip": geoip}});
+    let mut tx = api.app.site.db.tx();
+    let digest = weir_identity::digest(&session);
+    assert!(sessions::save_data(&mut tx, &digest, bound.as_object().unwrap()).await.unwrap());
+    tx.commit().await.unwrap();
+    let here = "192.0.2.1:1";
+    let go = async |peer: &str| api.get(&format!("{ME}?a=b%26c")).cookie(&session).from(peer).send().await;
+    assert_eq!(go(here).await.status, 200);
+    let answer = go(&format!("{to}:1")).await;
+    if answer.status == 200 {
+        // The new address counts from now on.
+        assert_eq!(go(&format!("{to}:1")).await.status, 200);
+        return None;
+    }
+    let next = "%2Fapi%2Fv3%2Fcore%2Fusers%2Fme%2F%3Fa%3Db%2526c";
+    let way = format!("/flows/-/default/authentication/?next={next}");
+    assert_eq!((answer.status, answer.headers["location"].to_str().unwrap()), (302, way.as_str()));
+    assert_eq!(go(here).await.status, 403, "the session is gone");
+    let events =
+        api.get("/events/events/?action=logout&ordering=-created&page_size=1").admin().send().await.expect(200);
+    let context = &events["results"][0]["context"];
+    assert_eq!(context["logout_reason"], "Session binding broken");
+    assert_eq!(context["ip"], json!({"previous": "192.0.2.1", "new": to}));
+    Some(context["binding"].clone())
+}
+
+#[tokio::test]
+async fn sessions_bound_to_a_network_or_a_place_end_where_it_is_another_one() {
+    let api = Api::start().await;
+    let (neighbour, stranger, abroad, nowhere) = ("192.0.2.9", "192.0.2.200", "203.0.113.1", "198.51.100.1");
+    let missing = |reason: &str, to: &str| json!({"reason": reason, "previous_value": "192.0.2.1", "new_value": to});
+    // Without databases nobody can tell, so any other address is one too many.
+    assert_eq!(moved(&api, "bind_asn", "no_binding", neighbour).await, Some(missing("network.missing", neighbour)));
+    assert_eq!(moved(&api, "no_binding", "bind_continent", neighbour).await, Some(missing("geoip.missing", neighbour)));
+    know_places(&api);
+    for (network, geoip, to) in [
+        ("no_binding", "no_binding", nowhere),
+        ("bind_asn", "no_binding", stranger),
+        ("bind_asn_network", "no_binding", neighbour),
+        ("no_binding", "bind_continent", abroad),
+        ("no_binding", "bind_continent_country", stranger),
+        ("bind_asn_network", "bind_continent_country_city", neighbour),
+    ] {
+        assert_eq!(moved(&api, network, geoip, to).await, None, "{network} {geoip} {to}");
+    }
+    for (network, geoip, to, reason, previous, new) in [
+        ("bind_asn", "no_binding", abroad, "network.asn", json!(64500), json!(64501)),
+        (
+            "bind_asn_network",
+            "no_binding",
+            stranger,
+            "network.asn_network",
+            json!("192.0.2.0/25"),
+            json!("192.0.2.128/25"),
+        ),
+        ("bind_asn_network_ip", "no_binding", neighbour, "network.ip", json!("192.0.2.1"), json!(neighbour)),
+        ("no_binding", "bind_continent_country", abroad, "geoip.country", json!("DE"), json!("FR")),
+        ("bind_asn", "bind_continent_country_city", stranger, "geoip.city", json!("Bremen"), json!("Berlin")),
+        ("bind_asn", "no_binding", nowhere, "network.missing", json!("192.0.2.1"), json!(nowhere)),
+        ("no_binding", "bind_continent", nowhere, "geoip.missing", json!("192.0.2.1"), json!(nowhere)),
+    ] {
+        let expected = json!({"reason": reason, "previous_value": previous, "new_value": new});
+        assert_eq!(moved(&api, network, geoip, to).await, Some(expected), "{network} {geoip} {to}");
+    }
+}

@@ -67,6 +67,21 @@ pub fn to_json(value: &Value, users: Users) -> Json {
     }
 }
 
+/// What people answered. Plans keep instants as text; expressions get what the person was asked for.
+pub fn answers(data: Json, kinds: &Json) -> Value {
+    let Json::Object(data) = data else { return Value::from(data) };
+    let value = |key: &str, json: Json| {
+        let text = json.as_str().unwrap_or_default();
+        let found = match kinds.get(key).and_then(Json::as_str) {
+            Some("date") => text.parse().ok().map(Value::Date),
+            Some("date-time") => DateTime::parse_from_rfc3339(text).ok().map(Value::DateTime),
+            _ => None,
+        };
+        found.unwrap_or_else(|| Value::from(json))
+    };
+    Value::Dict(data.into_iter().map(|(key, json)| (Value::str(key.clone()), value(&key, json))).collect())
+}
+
 /// Text that every database takes.
 pub fn clean(text: &str) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text.to_owned() }

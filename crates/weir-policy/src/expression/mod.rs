@@ -37,6 +37,9 @@ use weir_expression::{EvalError, Evaluation, LogLine, Object, Value as Python};
 use weir_identity::Account;
 use weir_mail::Mailer;
 
+/// Under this name the context tells what kind of prompt gave each entry of `prompt_data`.
+pub const PROMPT_KINDS: &str = "weir/stages/prompt/kinds";
+
 /// Evaluates expressions of prompts, mappings and policies.
 pub struct Expressions {
     pool: weir_expression::Pool,
@@ -139,7 +142,7 @@ impl Expressions {
         if run.may_use("context") {
             run = run.request_context(Python::dict(context.clone()));
         }
-        for (name, value) in context {
+        for (name, value) in context.into_iter().filter(|(name, _)| name != PROMPT_KINDS) {
             run = run.variable(&name, value);
         }
         // Policies that this expression calls stand below it.
@@ -297,8 +300,10 @@ impl Desk<'_, '_, '_> {
 
     async fn variables_of(&mut self, map: Map) -> anyhow::Result<Vec<(String, Python)>> {
         let mut out = Vec::with_capacity(map.len());
+        let kinds = map.get(PROMPT_KINDS).cloned().unwrap_or_default();
         for (name, json) in map {
             let value = match name.as_str() {
+                "prompt_data" | "prompt_context" => convert::answers(json, &kinds),
                 "pending_user" => self.pending(&json).await?,
                 "event" | "notification" => {
                     let object = match name.as_str() {

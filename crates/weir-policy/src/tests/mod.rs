@@ -33,6 +33,8 @@ impl Resource for Door {
     const PATH: &'static str = "tests/doors";
     const SCHEMA: &'static str = "Door";
     const VERBOSE: &'static str = "Door";
+    // As flows and applications have their slug.
+    const PARAM: &'static str = "name";
     const POLICY_TARGET: bool = true;
 }
 

@@ -72,3 +72,10 @@ pub struct AuthenticatorValidationResponse {
     #[schemars(extend("format" = "int64"))]
     pub duo: Option<i64>,
 }
+
+impl AuthenticatorValidationResponse {
+    /// The code, unless it was left empty.
+    pub(super) fn typed_code(&self) -> Option<&str> {
+        self.code.as_deref().filter(|code| !code.trim().is_empty())
+    }
+}

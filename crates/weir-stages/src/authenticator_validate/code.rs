@@ -8,6 +8,9 @@ use weir_core::{FieldErrors, Map};
 use weir_flow::{Reject, StageCx};
 use weir_identity::device::{self, DeviceRow};
 
+/// Refusal of a code where no class on offer takes one.
+pub(super) const NO_CLASS: &str = "No compatible device class allowed";
+
 /// Devices that take a code, with their classes, in the order in which their rows are locked everywhere.
 fn candidates<'d>(
     config: &AuthenticatorValidateStage,
@@ -41,10 +44,12 @@ pub(super) async fn judge(
 ) -> Result<Verdict, Reject> {
     let candidates = candidates(config, devices);
     let Some((first, ..)) = candidates.first() else {
-        let errors = FieldErrors::one("code", "No compatible device class allowed");
+        let errors = FieldErrors::one("code", NO_CLASS);
         return Ok(Verdict::Refused(Refusal { errors, failure: None }));
     };
-    let class: DeviceClass = first.class();
+    // A code could be of any of them; whoever has an app mostly means it.
+    let is_app = candidates.iter().any(|(class, ..)| class.class() == DeviceClass::Totp);
+    let class: DeviceClass = if is_app { DeviceClass::Totp } else { first.class() };
     // Apps and mails show codes in groups.
     let code: String = code.split_whitespace().collect();
     let now = cx.now();

@@ -115,6 +115,16 @@ fn of_class(devices: &[DeviceRow], class: DeviceClass) -> Vec<DeviceRow> {
     devices.iter().filter(|device| device.kind == class.kind()).cloned().collect()
 }
 
+/// The stage that was chosen of those on offer.
+///
+/// # Errors
+/// When it is none of them.
+fn chosen_stage(offered: &[SelectableStage], wanted: &str) -> Result<Uuid, Reject> {
+    let wanted = Uuid::parse_str(wanted).ok();
+    let found = offered.iter().map(|stage| stage.pk).find(|pk| Some(*pk) == wanted);
+    found.ok_or_else(|| Reject::Invalid(FieldErrors::one("selected_stage", "Selected stage is invalid")))
+}
+
 /// One challenge for each class the person has a device of.
 async fn offers(
     cx: &mut StageCx<'_>,
@@ -180,7 +190,7 @@ async fn judge(
     devices: &[DeviceRow],
     response: &AuthenticatorValidationResponse,
 ) -> Result<Option<Verdict>, Reject> {
-    if let Some(code) = response.code.as_deref().filter(|code| !code.trim().is_empty()) {
+    if let Some(code) = response.typed_code() {
         return Ok(Some(code::judge(cx, config, devices, code).await?));
     }
     let own_fields = [
@@ -291,16 +301,19 @@ impl Stage for AuthenticatorValidate {
         let devices = match task(cx, config, &person).await? {
             Task::Over(outcome) => return Ok(outcome),
             Task::Configure(stages) => {
-                let Some(wanted) = response.selected_stage else { return Err(empty()) };
-                let wanted = Uuid::parse_str(&wanted).ok();
-                return match stages.iter().find(|stage| Some(stage.pk) == wanted) {
-                    Some(stage) => Ok(configure(cx, stage.pk)),
-                    None => Err(Reject::Invalid(FieldErrors::one("selected_stage", "Selected stage is invalid"))),
+                // Nothing here can prove anything: there is only a choice to make.
+                return match (&response.selected_stage, response.typed_code()) {
+                    (Some(wanted), _) => Ok(configure(cx, chosen_stage(&stages, wanted)?)),
+                    (None, Some(_)) => Err(Reject::Invalid(FieldErrors::one("code", code::NO_CLASS))),
+                    (None, None) => Err(empty()),
                 };
             }
             Task::Recognise => Vec::new(),
             Task::Validate(devices) => devices,
         };
+        if let Some(wanted) = response.selected_stage.as_deref().filter(|wanted| !wanted.is_empty()) {
+            chosen_stage(&[], wanted)?;
+        }
         let chosen = match &response.selected_challenge {
             Some(wanted) => selected(cx, wanted, &devices)?,
             None => None,

@@ -231,7 +231,7 @@ async fn an_answer_without_proof_changes_nothing() {
         assert_eq!(error(&refused, "selected_challenge").0, "invalid challenge selected");
     }
     let chosen = json!({"selected_stage": "6c1a6a3e-6d0e-4a3f-9c0f-0d4e9c7d1f11"});
-    assert_eq!(error(&browser.post("f", "", chosen).await, "non_field_errors").0, "Empty response");
+    assert_eq!(error(&browser.post("f", "", chosen).await, "selected_stage").0, "Selected stage is invalid");
     assert!(site.events().await.is_empty() && failures(&site, &device).await == 0);
     let both = json!({"selected_challenge": offered, "code": code(&site)});
     assert_eq!(browser.post("f", "", both).await["name"], "inside");
@@ -284,7 +284,8 @@ async fn who_has_no_device_sets_one_up_and_is_not_asked_then() {
     assert_eq!(names, [("app", "TOTP Authenticator"), ("On paper", "Static Authenticator")]);
     for (wrong, field, text) in [
         (json!({}), "non_field_errors", "Empty response"),
-        (json!({"code": "1"}), "non_field_errors", "Empty response"),
+        (json!({"code": "1"}), "code", "No compatible device class allowed"),
+        (json!({"webauthn": {"id": "x"}}), "non_field_errors", "Empty response"),
         (json!({"selected_stage": "x"}), "selected_stage", "Selected stage is invalid"),
         (json!({"selected_stage": stage}), "selected_stage", "Selected stage is invalid"),
     ] {

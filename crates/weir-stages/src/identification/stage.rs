@@ -4,6 +4,7 @@ use super::{IdentificationChallenge, IdentificationResponse, IdentificationStage
 use crate::password::{PasswordStage, backends};
 use async_trait::async_trait;
 use serde_json::Value;
+use uuid::Uuid;
 use weir_core::{FieldErrors, Ref, Resource};
 use weir_events::action;
 use weir_flow::{Designation, Flow, Outcome, PendingUser, Reject, Stage, StageCx, View, keys, stage::Effect};
@@ -120,7 +121,7 @@ impl Identification {
             allow_show_password: password.is_some_and(|p| p.allow_show_password),
             application_pre: named(cx.context.get(keys::APPLICATION), "name")
                 .or_else(|| named(cx.context.get(keys::DEVICE), "name")),
-            application_pre_launch: named(cx.context.get(keys::APPLICATION), "launch_url"),
+            application_pre_launch: named(cx.context.get(keys::APPLICATION), "launch_url").or_else(|| launch_url(cx)),
             flow_designation: cx.flow.designation,
             captcha_stage,
             enroll_url: Self::link(cx, config.enrollment_flow.as_ref()),
@@ -133,6 +134,14 @@ impl Identification {
             passkey_challenge,
         })
     }
+}
+
+/// Where the application starts that an expression named. Addresses with something of the person in them have to wait.
+fn launch_url(cx: &StageCx<'_>) -> Option<String> {
+    let application = cx.context.get(keys::APPLICATION)?;
+    let id = Uuid::parse_str(application.get("pk")?.as_str()?).ok()?;
+    let found = cx.unit.snapshot.find(id).filter(|o| o.kind.model == "authentik_core.application")?;
+    Some(found.text("meta_launch_url")).filter(|url| url.starts_with("http") && !url.contains('%')).map(str::to_owned)
 }
 
 fn form_encode(text: &str) -> impl Iterator<Item = &str> {

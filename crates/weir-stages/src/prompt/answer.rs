@@ -59,14 +59,21 @@ fn refuse(text: &str, code: &'static str) -> Result<Value, Refusal> {
 fn parse(question: &StagePrompt, value: &Value) -> Result<Value, Refusal> {
     let blank = !question.required;
     match question.kind {
-        PromptType::Number => match value.as_str() {
-            Some(empty) if blank && empty.trim().is_empty() => Ok(Value::Null),
-            _ => validate::check_kind(&Kind::Int { min: i64::MIN, max: i64::MAX }, value),
+        PromptType::Number => match value.as_str().map(str::trim) {
+            Some("") if blank => Ok(Value::Null),
+            // What some forms make of whole numbers.
+            Some(text) if text.contains('.') => {
+                let whole = text.trim_end_matches('0').strip_suffix('.').unwrap_or(text);
+                integer(&Value::from(whole))
+            }
+            _ => integer(value),
         },
         PromptType::Checkbox => match value.as_str() {
             // What plain HTML forms send.
             Some("on") => Ok(Value::Bool(true)),
             Some("off" | "") => Ok(Value::Bool(false)),
+            None if value.as_f64() == Some(1.0) => Ok(Value::Bool(true)),
+            None if value.as_f64() == Some(0.0) => Ok(Value::Bool(false)),
             _ => validate::check_kind(&Kind::Bool, value),
         },
         PromptType::Email => validate::check_kind(&text(blank, Some("email"), Some(254)), value),
@@ -88,6 +95,10 @@ fn parse(question: &StagePrompt, value: &Value) -> Result<Value, Refusal> {
             _ => validate::check_kind(&text(true, None, None), value),
         },
     }
+}
+
+fn integer(value: &Value) -> Result<Value, Refusal> {
+    validate::check_kind(&Kind::Int { min: i64::MIN, max: i64::MAX }, value)
 }
 
 fn text(blank: bool, format: Option<&str>, max: Option<usize>) -> Kind {

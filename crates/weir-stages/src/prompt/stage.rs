@@ -147,6 +147,8 @@ impl Stage for Ask {
             errors.add(FieldErrors::GENERAL, "Passwords don't match.", "invalid");
         }
         if errors.is_empty() {
+            // Before the policies, which see dates as dates. Of a refused answer nothing else stays.
+            note_kinds(cx, &questions);
             errors = Self::ask_policies(cx, config, person.account(), &answers).await?;
         }
         if !errors.is_empty() {
@@ -158,6 +160,16 @@ impl Stage for Ask {
             attributes::merge(cx.context.object_mut(keys::PROMPT_DATA), &fixed);
         }
         Ok(Outcome::Next)
+    }
+}
+
+/// Remembers what was asked for where the answer's JSON alone does not tell.
+fn note_kinds(cx: &mut StageCx<'_>, questions: &[StagePrompt]) {
+    let told = [PromptType::Password, PromptType::Date, PromptType::DateTime];
+    let asked = questions.iter().filter(|q| told.contains(&q.kind));
+    let asked: Vec<_> = asked.map(|q| (q.field_key.clone(), serde_json::json!(q.kind))).collect();
+    if !asked.is_empty() {
+        cx.context.object_mut(keys::PROMPT_KINDS).extend(asked);
     }
 }
 

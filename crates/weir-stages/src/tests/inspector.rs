@@ -2,6 +2,7 @@
 
 use super::{assert_end, site};
 use serde_json::json;
+use uuid::Uuid;
 use weir_events::MASK;
 use weir_flow::{Flow, diagram};
 
@@ -26,7 +27,9 @@ async fn the_inspector_shows_passed_and_planned_stages() {
     assert_eq!(shown["plans"][0]["current_stage"]["stage_obj"]["name"], "a");
     assert_eq!(shown["current_plan"]["current_stage"]["stage_obj"]["name"], "b");
     let none = &shown["current_plan"]["next_planned_stage"];
-    assert_eq!((&none["stage"], &none["evaluate_on_plan"]), (&json!(null), &json!(false)));
+    // Clients insist on the fields of a binding.
+    assert_eq!((&none["stage"], &none["target"]), (&json!(Uuid::nil()), &json!(flow)));
+    assert_eq!((&none["stage_obj"]["name"], &none["invalid_response_action"]), (&json!(""), &json!("retry")));
     assert_end(&browser.post("f", "", json!({})).await, "/");
     let shown = browser.inspect().await.unwrap();
     assert_eq!(shown["is_completed"], true);
@@ -61,6 +64,31 @@ async fn the_inspector_shows_users_and_no_secrets_and_none_are_kept_in_the_histo
     assert_eq!(shown["plans"][0]["plan_context"]["pending_user"]["username"], "ann");
     assert_end(&browser.post("f", "", json!({})).await, "/");
     assert!(!browser.state().await.write().contains("horse"), "a finished flow leaves no password in the session");
+}
+
+#[tokio::test]
+async fn passwords_are_masked_whatever_their_fields_are_called() {
+    let site = site().await;
+    let flow = site.flow("f", "enrollment", json!({})).await;
+    let mut fields = Vec::new();
+    for (key, kind) in [("username", "username"), ("pin", "password"), ("pin_again", "password"), ("color", "text")] {
+        let prompt = json!({"name": key, "field_key": key, "label": key, "type": kind});
+        fields.push(site.make("authentik_stages_prompt.prompt", prompt).await);
+    }
+    site.step(flow, 0, "prompt", "ask", json!({"fields": fields})).await;
+    site.step(flow, 1, "dummy", "wait", json!({})).await;
+    site.step(flow, 2, "user_write", "write", json!({})).await;
+    let mut browser = site.browser();
+    browser.get("f", "").await;
+    let answer = json!({"username": "ann", "pin": "right horse", "pin_again": "right horse", "color": "blue"});
+    assert_eq!(browser.post("f", "", answer).await["name"], "wait");
+    let shown = browser.inspect().await.unwrap();
+    let masked = json!({"username": "ann", "pin": MASK, "pin_again": MASK, "color": "blue"});
+    assert_eq!(shown["current_plan"]["plan_context"]["prompt_data"], masked);
+    assert_end(&browser.post("f", "", json!({})).await, "/");
+    let written = &site.events_of("user_write").await[0];
+    assert_eq!((&written["pin"], &written["color"], &written["created"]), (&json!(MASK), &json!("blue"), &json!(true)));
+    assert!(!browser.state().await.write().contains("horse"), "none is kept");
 }
 
 #[tokio::test]

@@ -176,7 +176,7 @@ impl Stage for UserWrite {
         if subject.is_none() {
             cx.context.set(keys::USER_BACKEND, &"authentik.core.auth.InbuiltBackend".to_owned());
         }
-        let mut context = data;
+        let mut context = cx.context.answers_without_secrets(data);
         context.insert("created".to_owned(), subject.is_none().into());
         cx.event(action::USER_WRITE, Value::Object(context));
         Ok(View::Done(Outcome::Next))

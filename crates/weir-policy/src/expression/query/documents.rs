@@ -59,11 +59,14 @@ fn choices(object: &Object) -> String {
 }
 
 fn field(object: &Object, name: &str) -> Option<Json> {
-    if name == "pk" || name == object.kind.pk || name == object.kind.param {
+    let own = |name: &str| object.kind.find_field(name);
+    // Some kinds are addressed by a field of their own: `slug` is the slug, not the key.
+    let is_key = name == "pk" || name == object.kind.pk || (name == object.kind.param && own(name).is_none());
+    if is_key {
         return Some(weir_resource::Stored::of(object).pk_value());
     }
-    let name = name.strip_suffix("_id").filter(|n| object.kind.find_field(n).is_some()).unwrap_or(name);
-    let field = object.kind.find_field(name).filter(|f| !f.write_only)?;
+    let name = name.strip_suffix("_id").filter(|n| own(n).is_some()).unwrap_or(name);
+    let field = own(name).filter(|f| !f.write_only)?;
     Some(object.doc.get(&field.name).cloned().unwrap_or(Json::Null))
 }
 

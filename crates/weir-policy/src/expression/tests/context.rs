@@ -2,7 +2,7 @@
 
 use crate::{
     ExpressionPolicy, RequestInfo,
-    expression::{Environment, Expressions},
+    expression::{Environment, Expressions, PROMPT_KINDS},
     tests::{World, http, object, worker},
 };
 use serde_json::{Value, json};
@@ -67,6 +67,25 @@ async fn a_plan_that_was_not_touched_stays_as_it_is() {
     let ran = world.run_in(source, Some(&ada), &http(), plan.clone()).await;
     assert_eq!(ran.value(), json!(["bob", 1, {"a": null}]));
     assert_eq!((Value::Object(ran.plan), Value::Object(ran.context)), (plan.clone(), plan));
+}
+
+#[tokio::test]
+async fn answers_to_questions_for_dates_are_dates() {
+    let world = World::new().await;
+    let plan = json!({
+        "prompt_data": {"born": "2000-02-29", "at": "2026-02-28T12:00:00.000000Z", "text": "2000-02-29", "odd": "soon"},
+        PROMPT_KINDS: {"born": "date", "at": "date-time", "odd": "date", "gone": "date"},
+    });
+    let source = "import datetime\n\
+                  data = request.context['prompt_data']\n\
+                  data['seen'] = data['born'] + datetime.timedelta(days=1)\n\
+                  return [data['born'] < datetime.date(2001, 1, 1), data['at'].year, data['text'], data['odd']]";
+    let ran = world.run_in(source, None, &http(), plan.clone()).await;
+    assert_eq!(ran.value(), json!([true, 2026, "2000-02-29", "soon"]));
+    // The plan keeps text.
+    let data = &ran.plan["prompt_data"];
+    assert_eq!((&data["born"], &data["seen"]), (&json!("2000-02-29"), &json!("2000-03-01")));
+    assert_eq!(data["at"], "2026-02-28T12:00:00+00:00");
 }
 
 #[tokio::test]
