@@ -184,6 +184,11 @@ def test_the_command_line_locks_beside_a_running_server_and_unlocking_brings_not
     site.api("POST", path, {}, expect=400)
     assert site.api("POST", path, {"reason": "it was a mistake"})["was_active"] is False
     assert site.events("user_write")[0]["context"]["action_id"] == "account_unlock"
+    told = len(site.events("user_write"))
+    again = site.api("POST", path, {"reason": "to be sure"})
+    assert again["was_active"] is True and "nothing was changed" in again["detail"]
+    assert "was not locked" in weir(site, "user", "unlock", "ann", "--reason", "to be sure").stdout
+    assert len(site.events("user_write")) == told, "nothing changed, so nothing is told"
     assert site.api("GET", f"/core/users/{ann['pk']}/")["is_active"] is True
     assert browser.me() is None
     assert as_token(site, key, "GET", "/core/users/me/").status_code == 403

@@ -4,6 +4,7 @@ import email.utils
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 from datetime import datetime
@@ -492,6 +493,99 @@ def test_a_connection_made_by_hand_is_brought_in_line(server, target):
     server.api("POST", "/providers/scim_users/", body)
     wait_for("the name there", lambda: target.resources["Users"][other]["displayName"] == "By Hand" if "displayName" in target.resources["Users"][other] else False)
     server.api("POST", "/providers/scim_users/", body, expect=400)
+
+
+def connect(server, made, user, scim_id):
+    body = {"provider": made["pk"], "user": user["pk"], "scim_id": scim_id}
+    return server.api("POST", "/providers/scim_users/", body)
+
+
+def named(target, account):
+    with target.lock:
+        return target.resources["Users"][account].get("displayName")
+
+
+def in_group(target, name):
+    return [member["value"] for member in target.groups()[name].get("members", [])]
+
+
+def test_of_several_accounts_the_newest_by_hand_is_told_and_all_go_with_the_user(server, target):
+    made = provider(server, f"{target.url}/v2", discovery_enabled=False)
+    user = server.user("twice", name="Twice")
+    staff = group(server, "staff", user)
+    settled(server, made, user, "in_sync")
+    settled(server, made, staff, "in_sync", model="group")
+    [first] = in_group(target, "staff")
+    second = target.add("Users", {"userName": "their-name", "emails": []})
+    by_hand = connect(server, made, user, second)
+    wait_for("the name there", lambda: named(target, second) == "Twice")
+    wait_for("the group there", lambda: in_group(target, "staff") == [second])
+    server.api("PATCH", f"/core/users/{user['pk']}/", {"name": "Thrice"})
+    wait_for("the new name there", lambda: named(target, second) == "Thrice")
+    assert named(target, first) == "Twice"
+    # The other one is in use again.
+    server.api("DELETE", f"/providers/scim_users/{by_hand['id']}/")
+    wait_for("the new name at the first", lambda: named(target, first) == "Thrice")
+    wait_for("the first in the group", lambda: first in in_group(target, "staff"))
+    connect(server, made, user, second)
+    settled(server, made, user, "in_sync")
+    full(server, made)
+    assert len(server.api("GET", "/providers/scim_users/?user__username=twice")["results"]) == 2
+    server.api("DELETE", f"/core/users/{user['pk']}/")
+    wait_for("both gone", lambda: not {first, second} & set(target.resources["Users"]))
+    assert server.api("GET", "/providers/scim_users/?user__username=twice")["results"] == []
+
+
+def test_an_account_that_is_connected_during_a_delivery_is_the_one_in_use(server, target):
+    made = provider(server, f"{target.url}/v2", discovery_enabled=False)
+    theirs = target.add("Users", {"userName": "their-name", "emails": []})
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(asked):
+        if asked.method == "POST" and not begun.is_set():
+            begun.set()
+            assert go.wait(20)
+
+    target.rules.append(slow)
+    user = server.user("ada", name="Ada")
+    assert begun.wait(60)
+    connect(server, made, user, theirs)
+    go.set()
+    wait_for("the name there", lambda: named(target, theirs) == "Ada")
+    settled(server, made, user, "in_sync")
+    known = server.api("GET", "/providers/scim_users/?user__username=ada")["results"]
+    assert {row["scim_id"] for row in known} == set(target.resources["Users"]) - {
+        key for key, there in target.resources["Users"].items() if there["userName"] == "akadmin"
+    }
+    assert len(known) == 2, "what was made there is not forgotten"
+    server.api("PATCH", f"/core/users/{user['pk']}/", {"name": "Ada King"})
+    wait_for("the new name there", lambda: named(target, theirs) == "Ada King")
+    server.api("DELETE", f"/core/users/{user['pk']}/")
+    wait_for("both gone", lambda: not {row["scim_id"] for row in known} & set(target.resources["Users"]))
+
+
+def test_a_late_answer_says_nothing_about_a_target_that_was_replayed(server, target):
+    made = provider(server, f"{target.url}/v2")
+    begun, go = threading.Event(), threading.Event()
+
+    def late(asked):
+        if asked.method == "POST" and not begun.is_set():
+            begun.set()
+            assert go.wait(20)
+            return 503, {"detail": "too late"}
+
+    target.rules.append(late)
+    user = server.user("ada")
+    assert begun.wait(60)
+    server.api("POST", "/weir/sync/replay/", {"provider": made["pk"], "object": str(user["pk"])})
+    go.set()
+    settled(server, made, user, "in_sync")
+
+    def said():
+        return [line["event"] for task in tasks(server, made["pk"], "sync_deliver") for line in task["logs"]]
+
+    wait_for("the log of the late answer", lambda: any("too late" in line for line in said()))
+    assert not any("left alone for a while" in line for line in said()), said()
 
 
 # Servers of others.

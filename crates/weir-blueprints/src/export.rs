@@ -17,6 +17,7 @@ use crate::entry::{POLICY_BINDING, State};
 use crate::format::Metadata;
 use crate::instances::BlueprintInstance;
 use crate::lookup::natural_key;
+use crate::schedules;
 use crate::writer::{Output, OutputDocument, OutputEntry, write};
 
 type Result<T> = std::result::Result<T, ApiError>;
@@ -52,6 +53,7 @@ pub async fn export_all(unit: &mut Unit<'_>) -> Result<String> {
             Backing::Document | Backing::Table(_) => {}
         }
     }
+    exporter.others = schedules::exported(exporter.unit).await?;
     exporter.finish(Metadata { name: "Export".to_owned(), labels: IndexMap::new() }).await
 }
 
@@ -63,12 +65,14 @@ struct Exporter<'x, 'u> {
     /// Keys that some entry refers to.
     used: BTreeSet<String>,
     done: BTreeSet<String>,
+    /// Entries of what is no object of a kind.
+    others: Vec<OutputEntry>,
 }
 
 impl<'x, 'u> Exporter<'x, 'u> {
     fn new(unit: &'x mut Unit<'u>) -> Self {
         let (items, ids) = (IndexMap::new(), BTreeMap::new());
-        Self { unit, items, ids, used: BTreeSet::new(), done: BTreeSet::new() }
+        Self { unit, items, ids, used: BTreeSet::new(), done: BTreeSet::new(), others: Vec::new() }
     }
 
     fn add(&mut self, object: Stored) {
@@ -143,7 +147,7 @@ impl<'x, 'u> Exporter<'x, 'u> {
                 entry.id = self.ids.get(key).cloned();
             }
         }
-        let entries = entries.into_iter().map(|(_, entry)| entry).collect();
+        let entries = entries.into_iter().map(|(_, entry)| entry).chain(self.others).collect();
         Ok(write(&OutputDocument { metadata: Some(metadata), entries }))
     }
 

@@ -16,6 +16,7 @@ pub mod import;
 pub mod instances;
 pub mod limits;
 pub mod lookup;
+pub mod schedules;
 pub mod shipped;
 pub mod tags;
 #[cfg(test)]

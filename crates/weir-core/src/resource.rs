@@ -46,6 +46,24 @@ impl Family {
         }
     }
 
+    /// What people call an object of it.
+    pub const fn verbose_name(self) -> &'static str {
+        match self {
+            Self::Stage => "Stage",
+            Self::Policy => "Policy",
+            Self::Source => "Source",
+            Self::PropertyMapping => "Property Mapping",
+            Self::Connector => "Connector",
+            Self::Provider => "Provider",
+        }
+    }
+
+    /// The permission for an action on its objects of any kind, in the operations that stand for all kinds.
+    pub fn permission(self, action: &str) -> String {
+        let (app, model) = self.model().split_once('.').unwrap_or_default();
+        format!("{app}.{action}_{model}")
+    }
+
     /// Path of the list of all its kinds.
     pub const fn path(self) -> &'static str {
         match self {

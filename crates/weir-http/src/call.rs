@@ -89,10 +89,16 @@ impl Call {
     /// The kinds a model stands for: itself, or those of its family.
     pub fn kinds(&self, model: &str) -> Vec<&'static ResourceType> {
         let registry = &self.app.site.registry;
-        match Family::ALL.into_iter().find(|f| f.model() == model) {
+        match family(model) {
             Some(family) => registry.family(family),
             None => registry.find(model).into_iter().collect(),
         }
+    }
+
+    /// Whether the caller may do something with an object of a family, in an operation that stands for all its kinds.
+    pub fn may_in_family(&self, action: &str, object: &Stored) -> bool {
+        let may = |permission: String| self.grants.may(&permission, Some(&object.pk));
+        may(object.kind.permission(action)) || object.kind.family.is_some_and(|family| may(family.permission(action)))
     }
 
     async fn load(&mut self, model: &str) -> Result<(), ApiError> {
@@ -101,8 +107,13 @@ impl Call {
         let mut unit = Unit::new(&app.site, Actor::default());
         let mut may_see_some = false;
         let kinds = self.kinds(model);
+        let family = family(model);
         for kind in &kinds {
-            let Some(visible) = self.visible(kind)? else { continue };
+            let visible = match family {
+                Some(family) => self.visible_in(family, kind)?,
+                None => self.visible(kind)?,
+            };
+            let Some(visible) = visible else { continue };
             may_see_some = true;
             if let Some(found) = unit.look_up(kind, &address).await?.filter(|s| rest::sees(&visible, s)) {
                 self.target = Some(found);
@@ -122,6 +133,14 @@ impl Call {
     /// 403 without credentials.
     pub fn visible(&self, kind: &ResourceType) -> Result<Option<Visible>, ApiError> {
         Ok(self.grants.visible(kind, self.user()?.id))
+    }
+
+    /// As [`Call::visible`], in an operation that stands for all kinds of a family.
+    ///
+    /// # Errors
+    /// 403 without credentials.
+    pub fn visible_in(&self, family: Family, kind: &ResourceType) -> Result<Option<Visible>, ApiError> {
+        Ok(self.grants.visible_in(family, kind, self.user()?.id))
     }
 
     /// The object that the rule loaded.
@@ -262,4 +281,9 @@ pub fn parse<T: DeserializeOwned + JsonSchema>(object: &Map) -> Result<T, ApiErr
     let checked = validate::check_fields(&fields_of::<T>(), object)?;
     serde_json::from_value(Value::Object(checked))
         .map_err(|error| ApiError::BadRequest(format!("The body does not fit: {error}.")))
+}
+
+/// The family whose base model this is.
+fn family(model: &str) -> Option<Family> {
+    Family::ALL.into_iter().find(|family| family.model() == model)
 }

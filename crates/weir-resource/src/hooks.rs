@@ -162,6 +162,11 @@ pub trait Hooks: Send + Sync {
         Ok(None)
     }
 
+    /// The column of what answers have beside the fields (table-backed kinds), for lists in its order.
+    fn order(&self, _name: &str) -> Option<&'static str> {
+        None
+    }
+
     /// What `search` means, when it is more than words (table-backed kinds); none leaves it to the words.
     ///
     /// # Errors

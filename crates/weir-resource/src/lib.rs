@@ -8,6 +8,7 @@ mod counts;
 mod error;
 mod hooks;
 mod list;
+mod order;
 mod pictures;
 mod present;
 mod referred;

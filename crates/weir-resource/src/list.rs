@@ -1,6 +1,8 @@
 //! Lists: filters, search, ordering and pages over documents in memory and over tables in SQL.
 
-use crate::{Condition, HookSet, Keep, Snapshot, Stored, Unit, beside::Beside, counts::Count, store, table};
+use crate::{
+    Condition, HookSet, Keep, Object, Snapshot, Stored, Unit, beside::Beside, counts::Count, order::By, store, table,
+};
 use serde_json::{Value, json};
 use std::cmp::Ordering;
 use uuid::Uuid;
@@ -116,13 +118,15 @@ impl ListQuery {
     }
 
     /// By what and in which direction (true = descending), in order of importance.
-    fn ordering(&self, kind: &'static ResourceType) -> Vec<(By, bool)> {
+    fn ordering(&self, kind: &'static ResourceType, hooks: &HookSet) -> Vec<(By, bool)> {
+        let hooks = hooks.of(kind.model);
+        let beside = |name: &str| hooks.iter().find_map(|hooks| hooks.order(name)).map(By::Column);
         let known = |text: &str| -> Vec<(By, bool)> {
             text.split(',')
                 .filter_map(|part| {
                     let part = part.trim();
                     let (name, down) = part.strip_prefix('-').map_or((part, false), |n| (n, true));
-                    Some((By::find(kind, name)?, down))
+                    Some((By::find(kind, name).or_else(|| beside(name))?, down))
                 })
                 .collect()
         };
@@ -141,25 +145,6 @@ impl ListQuery {
                 Some((field, look_up, value.as_str()))
             })
             .collect()
-    }
-}
-
-/// What a list may be ordered by.
-#[derive(Clone, Copy)]
-enum By {
-    Field(&'static Field),
-    Key,
-}
-
-impl By {
-    fn find(kind: &'static ResourceType, name: &str) -> Option<Self> {
-        match kind.fields.iter().find(|f| f.name == name) {
-            Some(field) => {
-                let sortable = !field.write_only && !matches!(field.kind, Kind::List(_) | Kind::Object | Kind::Any);
-                sortable.then_some(Self::Field(field))
-            }
-            None => (name == "pk" || name == kind.pk).then_some(Self::Key),
-        }
     }
 }
 
@@ -241,7 +226,7 @@ impl Unit<'_> {
             return Err(ApiError::NotFound("Invalid page.".to_owned()));
         }
         let mut order: Vec<(String, bool)> = query
-            .ordering(kind)
+            .ordering(kind, &self.site.hooks)
             .into_iter()
             .filter_map(|(by, down)| match by {
                 By::Field(field) => {
@@ -249,6 +234,8 @@ impl Unit<'_> {
                     (!is_linked).then(|| (table::column(&field.name), down))
                 }
                 By::Key => Some((def.pk.to_owned(), down)),
+                By::Column(column) => Some((table::column(column), down)),
+                By::Created | By::Changed => None,
             })
             .collect();
         // The key makes the order total, so that pages neither repeat nor skip.
@@ -477,7 +464,7 @@ fn list_documents(
 ) -> Result<Page, ApiError> {
     let (current, size) = query.page(snapshot)?;
     let words = query.search_words();
-    let mut rows: Vec<Stored> = Vec::new();
+    let mut rows: Vec<&Object> = Vec::new();
     for kind in kinds {
         let mut own: Vec<Keep> = Vec::new();
         for hooks in hooks.of(kind.model) {
@@ -503,23 +490,26 @@ fn list_documents(
                 .filter(|o| passes(&filters, &o.doc))
                 .filter(|o| own.iter().all(|keep| keep.keeps(snapshot, o)))
                 .filter(|o| found_by(snapshot, kind, &words, &o.doc))
-                .map(|o| Stored::of(o)),
+                .map(|o| &**o),
         );
     }
     if let Some(first) = kinds.first() {
-        let ordering = query.ordering(first);
+        let ordering = query.ordering(first, hooks);
         rows.sort_by(|a, b| {
             ordering
                 .iter()
                 .map(|(by, down)| {
                     let order = match by {
                         By::Field(field) => compare(a.doc.get(&field.name), b.doc.get(&field.name)),
-                        By::Key => compare(Some(&a.pk_value()), Some(&b.pk_value())),
+                        By::Key => a.id.cmp(&b.id),
+                        By::Created => a.created.cmp(&b.created),
+                        By::Changed => a.changed.cmp(&b.changed),
+                        By::Column(_) => Ordering::Equal,
                     };
                     if *down { order.reverse() } else { order }
                 })
                 .find(|o| *o != Ordering::Equal)
-                .unwrap_or_else(|| a.pk.cmp(&b.pk))
+                .unwrap_or_else(|| a.id.cmp(&b.id))
         });
     }
     let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
@@ -528,8 +518,8 @@ fn list_documents(
         return Err(ApiError::NotFound("Invalid page.".to_owned()));
     }
     let take = usize::try_from(size).unwrap_or(usize::MAX);
-    let rows = rows.into_iter().skip(usize::try_from(skip).unwrap_or(usize::MAX)).take(take).collect();
-    Ok(Page { rows, count, current, size })
+    let shown = rows.into_iter().skip(usize::try_from(skip).unwrap_or(usize::MAX)).take(take);
+    Ok(Page { rows: shown.map(Stored::of).collect(), count, current, size })
 }
 
 /// Whether all filters agree. Of values that one parameter names several times, one is enough.

@@ -88,7 +88,7 @@ struct TestBody {
 /// Running a mapping runs its code, so it takes the right to change it.
 async fn try_mapping(engine: &App, mut call: Call) -> Result<Reply, ApiError> {
     let mapping = call.target()?.clone();
-    if !call.grants.may(&mapping.kind.permission("change"), Some(&mapping.pk)) {
+    if !call.may_in_family("change", &mapping) {
         return Err(ApiError::forbidden());
     }
     let body: TestBody = call.typed().await?;

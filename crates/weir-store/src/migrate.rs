@@ -35,6 +35,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 17, name: "sync_sought", sql: include_str!("../migrations/0017_sync_sought.sql") },
     Migration { version: 18, name: "event_search", sql: include_str!("../migrations/0018_event_search.sql") },
     Migration { version: 19, name: "user_search", sql: include_str!("../migrations/0019_user_search.sql") },
+    Migration { version: 20, name: "sync_connections", sql: include_str!("../migrations/0020_sync_connections.sql") },
 ];
 
 /// What has been applied and what is waiting.

@@ -80,8 +80,8 @@ impl Changes {
         for (number, object) in provider::every(&unit.snapshot, &self.kinds) {
             let Some(kind) = self.kinds.find(object.kind.model) else { continue };
             let tables = kind.tables();
-            let known = connection::find(&mut unit.tx, &tables, number, (model, key)).await.map_err(store)?;
-            let known = known.map(|known| known.remote_id).unwrap_or_default();
+            let known = connection::of_object(&mut unit.tx, &tables, number, (model, key)).await.map_err(store)?;
+            let known = known.into_iter().map(|known| known.remote_id).collect();
             let change = Change { key: key.to_owned(), gone: Some(known) };
             match provider::assigned(&unit.snapshot, &self.kinds, number) {
                 Some(target) => self.enqueue(unit, &target, model, &[change]).await?,

@@ -347,7 +347,7 @@ async fn replay_states(engine: &Engine, mut call: Call) -> Result<Reply, ApiErro
             }
             if let Some(target) = provider::assigned(&unit.snapshot, &engine.kinds, *number) {
                 // Whoever asks for it wants it now.
-                state::unblock(&mut unit.tx, *number).await.map_err(store)?;
+                state::begin_anew(&mut unit.tx, *number).await.map_err(store)?;
                 tasks::wake(&mut unit.tx, (&*random, now), &target).await.map_err(store)?;
             }
         }

@@ -85,8 +85,8 @@ pub struct Claimed {
     pub attempts: i64,
     /// The object was deleted here.
     pub gone: bool,
-    /// What the target called it, when it was deleted here.
-    pub remote_id: Option<String>,
+    /// What the target called it, when it was deleted here; several when several of its accounts were connected.
+    pub remote_ids: Vec<String>,
     /// It may have been made at the target without our hearing of it: what it is called there.
     pub sought: Option<Map>,
     /// Proves that the row is still ours.
@@ -102,11 +102,26 @@ impl Claimed {
             version: row.int("version")?,
             attempts: row.int("attempts")?,
             gone: row.bool("gone")?,
-            remote_id: row.opt_text("remote_id")?.filter(|id| !id.is_empty()),
+            remote_ids: remote_ids(&row.text("remote_ids")?),
             sought: row.opt_text("sought")?.and_then(|text| serde_json::from_str(&text).ok()),
             claim: claim.to_owned(),
         })
     }
+}
+
+/// What a target called an object: one JSON text a line, so that lists can be joined.
+fn remote_ids(lines: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for id in lines.lines().filter_map(|line| serde_json::from_str::<String>(line).ok()) {
+        if !id.is_empty() && !found.contains(&id) {
+            found.push(id);
+        }
+    }
+    found
+}
+
+fn lines(remote_ids: &[String]) -> String {
+    remote_ids.iter().map(|id| Value::from(id.as_str()).to_string() + "\n").collect()
 }
 
 /// An object to be told of: its key, and what the target calls it when it is deleted here.
@@ -114,8 +129,8 @@ impl Claimed {
 pub struct Change {
     /// Key of the object.
     pub key: String,
-    /// Deleted here: what the target calls it.
-    pub gone: Option<String>,
+    /// Deleted here: what the target calls it, as far as that is known.
+    pub gone: Option<Vec<String>>,
 }
 
 impl Change {
@@ -149,18 +164,18 @@ pub async fn enqueue(
                 vals.push(random.uuid().to_string().into());
                 vals.push(Val::from(&change.key));
                 vals.push(change.gone.is_some().into());
-                vals.push(Val::from(change.gone.as_deref()));
+                vals.push(lines(change.gone.as_deref().unwrap_or_default()).into());
                 let (id, key, gone, remote) = (first, first + 1, first + 2, first + 3);
                 format!("(${id}, $1, $2, ${key}, 'pending', ${gone}, ${remote}, $3, $3, $3)")
             })
             .collect();
         let sql = format!(
-            "INSERT INTO sync_state (id, provider, model, object_key, state, gone, remote_id, due, queued, changed) \
+            "INSERT INTO sync_state (id, provider, model, object_key, state, gone, remote_ids, due, queued, changed) \
              VALUES {} ON CONFLICT (provider, model, object_key) DO UPDATE SET \
              queued = CASE WHEN sync_state.state = 'pending' THEN sync_state.queued ELSE excluded.queued END, \
              state = 'pending', version = sync_state.version + 1, attempts = 0, due = excluded.due, \
              gone = (sync_state.gone OR excluded.gone), \
-             remote_id = COALESCE(NULLIF(excluded.remote_id, ''), sync_state.remote_id), \
+             remote_ids = sync_state.remote_ids || excluded.remote_ids, \
              changed = excluded.changed",
             rows.join(", ")
         );
@@ -214,7 +229,7 @@ pub async fn claim(
         "WITH picked AS MATERIALIZED (SELECT id FROM sync_state WHERE provider = $1 AND {which} \
          AND {free} ORDER BY due, id LIMIT $5{}) \
          UPDATE sync_state SET claim = $3, claimed_until = $4 WHERE id IN (SELECT id FROM picked) \
-         RETURNING id, model, object_key, version, attempts, gone, remote_id, sought",
+         RETURNING id, model, object_key, version, attempts, gone, remote_ids, sought",
         tx.dialect().for_update_skip_locked()
     );
     let mut rows: Vec<Claimed> =
@@ -304,7 +319,7 @@ pub async fn settle(
                 "UPDATE sync_state SET state = $4, reason = $5, {free}, changed = $6, attempts = 0, \
                  synced = CASE WHEN $4 = 'in_sync' THEN $6 ELSE synced END, \
                  gone = CASE WHEN $4 = 'in_sync' THEN FALSE ELSE gone END, \
-                 remote_id = CASE WHEN $4 = 'in_sync' THEN NULL ELSE remote_id END WHERE {held}"
+                 remote_ids = CASE WHEN $4 = 'in_sync' THEN '' ELSE remote_ids END WHERE {held}"
             );
             let more = [state.word().into(), Val::from(reason), now.into()];
             tx.write(&sql, &[owner.as_slice(), &more].concat()).await?
@@ -347,7 +362,7 @@ pub async fn settle_same(tx: &mut Tx, now: DateTime<Utc>, rows: &[&Claimed]) -> 
         .collect();
     let sql = format!(
         "UPDATE sync_state SET state = 'in_sync', reason = '', claim = NULL, claimed_until = NULL, sought = NULL, \
-         changed = $2, synced = $2, attempts = 0, gone = FALSE, remote_id = NULL \
+         changed = $2, synced = $2, attempts = 0, gone = FALSE, remote_ids = '' \
          WHERE claim = $1 AND ({}) RETURNING id",
         held.join(" OR ")
     );
@@ -432,6 +447,8 @@ pub async fn ensure_target(tx: &mut Tx, provider: i64) -> Result<(), StoreError>
 /// What is known of a target as a whole.
 #[derive(Clone, Debug, Default)]
 pub struct TargetRow {
+    /// Counts what became of the target as a whole.
+    pub turn: i64,
     /// Nothing is sent before.
     pub blocked_until: Option<DateTime<Utc>>,
     /// Failures in a row.
@@ -461,6 +478,7 @@ pub async fn target(mut reader: impl Reader, provider: i64) -> Result<TargetRow,
         return Ok(TargetRow::default());
     };
     Ok(TargetRow {
+        turn: row.int("turn")?,
         blocked_until: row.opt_time("blocked_until")?,
         failures: row.int("failures")?,
         last_error: row.text("last_error")?,
@@ -473,15 +491,21 @@ pub async fn target(mut reader: impl Reader, provider: i64) -> Result<TargetRow,
     })
 }
 
-/// Leaves a target alone until a time.
+/// Leaves a target alone until a time, unless something became of it since the turn in which it was asked: then the answer
+/// is one of yesterday. False when it is.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn block(tx: &mut Tx, provider: i64, until: DateTime<Utc>, reason: &str) -> Result<(), StoreError> {
+pub async fn block(
+    tx: &mut Tx,
+    (provider, turn): (i64, i64),
+    until: DateTime<Utc>,
+    reason: &str,
+) -> Result<bool, StoreError> {
     ensure_target(tx, provider).await?;
-    let sql = "UPDATE sync_target SET blocked_until = $2, failures = failures + 1, last_error = $3 WHERE provider = $1";
-    tx.write(sql, &[provider.into(), until.into(), reason.into()]).await?;
-    Ok(())
+    let sql = "UPDATE sync_target SET blocked_until = $3, failures = failures + 1, last_error = $4, turn = turn + 1 \
+               WHERE provider = $1 AND turn = $2";
+    Ok(tx.write(sql, &[provider.into(), turn.into(), until.into(), reason.into()]).await? > 0)
 }
 
 /// A target answers again.
@@ -489,8 +513,20 @@ pub async fn block(tx: &mut Tx, provider: i64, until: DateTime<Utc>, reason: &st
 /// # Errors
 /// Those of the store.
 pub async fn unblock(tx: &mut Tx, provider: i64) -> Result<(), StoreError> {
-    let sql = "UPDATE sync_target SET blocked_until = NULL, failures = 0, last_error = '' \
+    let sql = "UPDATE sync_target SET blocked_until = NULL, failures = 0, last_error = '', turn = turn + 1 \
                WHERE provider = $1 AND (failures > 0 OR blocked_until IS NOT NULL)";
+    tx.write(sql, &[provider.into()]).await?;
+    Ok(())
+}
+
+/// Somebody wants a target to be told now, whatever comes of calls that are on their way.
+///
+/// # Errors
+/// Those of the store.
+pub async fn begin_anew(tx: &mut Tx, provider: i64) -> Result<(), StoreError> {
+    ensure_target(tx, provider).await?;
+    let sql = "UPDATE sync_target SET blocked_until = NULL, failures = 0, last_error = '', turn = turn + 1 \
+               WHERE provider = $1";
     tx.write(sql, &[provider.into()]).await?;
     Ok(())
 }

@@ -1,6 +1,7 @@
-//! The outbox alone: what many writers and many deliverers do to one row.
+//! The outbox and the connections alone: what many writers and many deliverers do to one row.
 
 use crate::{
+    connection::{self, Connection, Saved, Tables},
     scim::refused,
     state::{self, Change, Claimed, Model, Settled, State, Verdict, Which},
 };
@@ -131,12 +132,12 @@ async fn a_deliverer_who_does_not_come_back_loses_the_object() {
 #[tokio::test]
 async fn what_the_target_called_a_deleted_object_is_kept_until_it_is_gone_there_too() {
     let outbox = Outbox::new().await;
-    outbox.change(Model::User, &[Change { key: "1".to_owned(), gone: Some("there-1".to_owned()) }]).await;
+    outbox.change(Model::User, &[Change { key: "1".to_owned(), gone: Some(vec!["there-1".to_owned()]) }]).await;
     let first = outbox.claim(1).await.remove(0);
     outbox.settle(&first, Verdict::Is(State::Failed, "refused".to_owned())).await;
     outbox.change(Model::User, &[Change::of("1")]).await;
     let again = outbox.claim(1).await.remove(0);
-    assert!(again.gone && again.remote_id.as_deref() == Some("there-1"));
+    assert!(again.gone && again.remote_ids == ["there-1"]);
 }
 
 #[tokio::test]
@@ -205,9 +206,9 @@ async fn what_may_have_been_made_is_looked_for_until_somebody_knows() {
     let verdict = Verdict::Again(outbox.now, "no answer".to_owned());
     assert_eq!(state::settle(&mut tx, outbox.now, &row, &verdict, false).await.unwrap(), Settled::Done);
     tx.commit().await.unwrap();
-    outbox.change(Model::User, &[Change { key: "1".to_owned(), gone: Some(String::new()) }]).await;
+    outbox.change(Model::User, &[Change { key: "1".to_owned(), gone: Some(Vec::new()) }]).await;
     let row = outbox.claim(1).await.remove(0);
-    assert!(row.gone && row.remote_id.is_none());
+    assert!(row.gone && row.remote_ids.is_empty());
     assert_eq!(row.sought, Some(marks));
     outbox.settle(&row, Verdict::Is(State::InSync, String::new())).await;
     outbox.change(Model::User, &[Change::of("1")]).await;
@@ -231,4 +232,131 @@ async fn a_refusal_of_an_old_token_does_not_end_the_new_one() {
     assert!(refused(db, now + TimeDelta::hours(1), PROVIDER, "Bearer new").await.unwrap(), "it was over");
     assert!(ends().await.is_none());
     assert!(!refused(db, now, PROVIDER, "Bearer new").await.unwrap(), "it is the one in use");
+}
+
+#[tokio::test]
+async fn a_late_answer_leaves_a_target_alone_that_was_begun_anew() {
+    let outbox = Outbox::new().await;
+    let (db, until) = (&outbox.db, outbox.now + TimeDelta::seconds(15));
+    let turn = async || state::target(db, PROVIDER).await.unwrap().turn;
+    let block = async |turn| {
+        let mut tx = db.tx();
+        let blocked = state::block(&mut tx, (PROVIDER, turn), until, "no answer").await.unwrap();
+        tx.commit().await.unwrap();
+        blocked
+    };
+    let asked = turn().await;
+    let mut tx = db.tx();
+    state::begin_anew(&mut tx, PROVIDER).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(!block(asked).await, "somebody wanted it told now");
+    let known = state::target(db, PROVIDER).await.unwrap();
+    assert_eq!((known.failures, known.blocked_until), (0, None));
+    let asked = turn().await;
+    assert!(block(asked).await);
+    assert!(!block(asked).await, "of two that were asked together one counts");
+    let known = state::target(db, PROVIDER).await.unwrap();
+    assert_eq!((known.failures, known.blocked_until), (1, Some(until)));
+}
+
+/// Connections of the users 1 and 2.
+struct Accounts(Outbox);
+
+const TABLES: Tables = Tables { users: "sync_scim_user", groups: "sync_scim_group", id: "scim_id" };
+
+impl Accounts {
+    async fn new() -> Self {
+        let outbox = Outbox::new().await;
+        let mut tx = outbox.db.tx();
+        for id in 1..=2_i64 {
+            let sql = "INSERT INTO identity_user (id, uuid, username, username_lower, password_change_date, \
+                       date_joined, last_updated) VALUES ($1, $2, $2, $2, 0, 0, 0)";
+            tx.write(sql, &[id.into(), format!("user-{id}").into()]).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        Self(outbox)
+    }
+
+    /// What an administrator says.
+    async fn by_hand(&self, id: &str, user: i64, remote: &str, chosen: i64) {
+        let mut tx = self.0.db.tx();
+        let sql = "INSERT INTO sync_scim_user (id, scim_id, \"user\", provider, chosen) VALUES ($1, $2, $3, $4, $5)";
+        let vals = [id.into(), remote.into(), user.into(), PROVIDER.into(), chosen.into()];
+        tx.write(sql, &vals).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    async fn save(&self, user: &str, new: &Connection, before: Option<&str>) -> Saved {
+        let mut tx = self.0.db.tx();
+        let id = weir_core::Random::uuid(&*self.0.random);
+        let which = (Model::User, user);
+        let saved = connection::save(&mut tx, id, (&TABLES, PROVIDER), which, (new, before)).await.unwrap();
+        tx.commit().await.unwrap();
+        saved
+    }
+
+    async fn of(&self, user: &str) -> Vec<Connection> {
+        connection::of_object(&self.0.db, &TABLES, PROVIDER, (Model::User, user)).await.unwrap()
+    }
+
+    async fn names(&self, user: &str) -> Vec<String> {
+        self.of(user).await.into_iter().map(|known| known.remote_id).collect()
+    }
+}
+
+fn account(id: &str, remote: &str, name: &str) -> Connection {
+    let attributes = serde_json::json!({"name": name}).as_object().unwrap().clone();
+    Connection { id: id.to_owned(), remote_id: remote.to_owned(), attributes, members: Vec::new() }
+}
+
+#[tokio::test]
+async fn what_an_administrator_connects_during_a_delivery_is_in_use_and_not_overwritten() {
+    let accounts = Accounts::new().await;
+    // Made there, while somebody connected another account.
+    accounts.by_hand("a", 1, "by-hand", 5).await;
+    assert_eq!(accounts.save("1", &account("", "made", "ada"), None).await, Saved::Kept);
+    assert_eq!(accounts.names("1").await, ["by-hand", "made"]);
+    // Changed there.
+    let known = accounts.of("1").await;
+    let changed = account(&known[0].id, "by-hand", "king");
+    accounts.by_hand("b", 1, "newer", 6).await;
+    assert_eq!(accounts.save("1", &changed, Some("by-hand")).await, Saved::Kept);
+    assert_eq!(accounts.names("1").await, ["newer", "by-hand", "made"]);
+    assert!(accounts.of("1").await[0].attributes.is_empty(), "nobody has told the newer one");
+    assert_eq!(accounts.of("1").await[1].attributes["name"], "king");
+    let page = connection::page(&accounts.0.db, &TABLES, PROVIDER, Model::User, (None, 10)).await.unwrap();
+    assert_eq!(page, ["1"], "one object, however many accounts");
+}
+
+#[tokio::test]
+async fn a_connection_that_was_removed_during_a_delivery_stays_removed() {
+    let accounts = Accounts::new().await;
+    accounts.save("1", &account("", "there", "ada"), None).await;
+    let known = accounts.of("1").await.remove(0);
+    let mut tx = accounts.0.db.tx();
+    connection::forget(&mut tx, &TABLES, Model::User, std::slice::from_ref(&known.id)).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(accounts.save("1", &account(&known.id, "there", "king"), Some("there")).await, Saved::Removed);
+    assert_eq!(accounts.save("1", &account(&known.id, "renamed", "king"), Some("there")).await, Saved::Removed);
+    assert!(accounts.of("1").await.is_empty());
+    // What was made there meanwhile is nobody else's.
+    assert_eq!(accounts.save("1", &account(&known.id, "anew", "king"), None).await, Saved::Kept);
+    assert_eq!(accounts.names("1").await, ["anew"]);
+}
+
+#[tokio::test]
+async fn an_account_belongs_to_one_user_and_to_one_connection_of_his() {
+    let accounts = Accounts::new().await;
+    accounts.by_hand("a", 1, "one", 5).await;
+    accounts.by_hand("b", 1, "other", 6).await;
+    assert_eq!(accounts.save("2", &account("", "one", "bob"), None).await, Saved::Taken);
+    assert_eq!(accounts.save("3", &account("", "third", "carol"), None).await, Saved::Gone);
+    // The target calls the account of one connection as that of another: they are the same.
+    assert_eq!(accounts.save("1", &account("b", "one", "ada"), Some("other")).await, Saved::Kept);
+    assert_eq!(accounts.names("1").await, ["one"]);
+    assert_eq!(accounts.of("1").await[0].id, "b");
+    // Found by name, and connected by hand just before.
+    assert_eq!(accounts.save("1", &account("", "one", "king"), None).await, Saved::Kept);
+    assert_eq!(accounts.of("1").await[0].attributes["name"], "king");
+    assert_eq!(accounts.names("1").await, ["one"]);
 }

@@ -1,5 +1,8 @@
 use weir_resource::{Actor, Unit};
-use weir_store::test_support::test_db;
+use weir_store::{
+    jobs::schedules::{self, NewSchedule},
+    test_support::test_db,
+};
 
 use super::{export_all, export_flow};
 use crate::discover::Library;
@@ -165,4 +168,50 @@ async fn references_in_circles_are_closed_by_a_second_entry() {
     let elsewhere = open(test_db().await, Library::new(None), Kinds::More, 0).await;
     elsewhere.good(&text).await;
     assert_eq!(all(&elsewhere).await, text);
+}
+
+/// A schedule as the program makes it when it starts.
+async fn scheduled(site: &TestSite) {
+    let mut tx = site.site.db.tx();
+    let new = NewSchedule::new("clean", "clean_expired", "7 * * * *");
+    schedules::upsert(&mut tx, site.site.clock.now(), &new).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+fn schedule(rest: &str) -> String {
+    format!("entries:\n- {{model: authentik_tasks_schedules.schedule, identifiers: {{identifier: clean}}, {rest}}}")
+}
+
+#[tokio::test]
+async fn schedules_are_moved_with_when_they_run_and_whether_they_wait() {
+    let site = test_site().await;
+    scheduled(&site).await;
+    let changed = schedule("attrs: {crontab: '0 3 * * *', paused: true}");
+    let report = site.good(&changed).await;
+    assert!(report.logs.iter().any(|line| line.event == "Object updated"), "{report:?}");
+    let text = all(&site).await;
+    let elsewhere = test_site().await;
+    scheduled(&elsewhere).await;
+    elsewhere.good(&text).await;
+    assert_eq!(all(&elsewhere).await, text);
+    let again = elsewhere.good(&changed).await;
+    assert!(again.logs.iter().all(|line| line.event != "Object updated"), "{again:?}");
+    let known = schedules::all(&mut elsewhere.site.db.tx()).await.unwrap();
+    assert_eq!((known[0].crontab.as_str(), known[0].paused), ("0 3 * * *", true));
+    let told = elsewhere.site.db.read("SELECT context FROM audit_event WHERE app = 'authentik_tasks_schedules'", &[]);
+    let told = told.await.unwrap();
+    assert_eq!(told[0].json("context").unwrap()["diff"]["paused"]["new_value"], true);
+}
+
+#[tokio::test]
+async fn blueprints_neither_make_nor_remove_schedules() {
+    let site = test_site().await;
+    let unknown = site.good(&schedule("attrs: {paused: true}")).await;
+    assert!(unknown.logs.iter().any(|line| line.level == "warning" && line.event.contains("no schedule")));
+    scheduled(&site).await;
+    for refused in ["state: absent", "state: must_created", "attrs: {crontab: nonsense}", "attrs: {paused: 4}"] {
+        site.bad(&schedule(refused)).await;
+    }
+    site.good(&schedule("state: created, attrs: {paused: true}")).await;
+    assert!(!schedules::all(&mut site.site.db.tx()).await.unwrap()[0].paused);
 }

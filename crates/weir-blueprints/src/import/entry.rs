@@ -9,6 +9,7 @@ use crate::entry::{ResolvedEntry, ResolvedPermission, State};
 use crate::error::BlueprintError;
 use crate::instances::BlueprintInstance;
 use crate::lookup;
+use crate::schedules::{self, Applied};
 use crate::tags::{Missing, Source, Wanted};
 
 type Result<T> = std::result::Result<T, BlueprintError>;
@@ -69,6 +70,7 @@ impl Run<'_, '_, '_> {
         match entry.model.as_str() {
             META_APPLY => return Box::pin(self.apply_other(entry)).await,
             META_PASSWORD => return self.set_password_of(entry).await,
+            schedules::MODEL => return self.schedule(&entry).await,
             _ => {}
         }
         let kind = self.kind(&entry.model)?;
@@ -105,6 +107,32 @@ impl Run<'_, '_, '_> {
         }
         for permission in &entry.permissions {
             self.grant_on(&object, permission).await?;
+        }
+        Ok(())
+    }
+
+    /// The program has its schedules; a blueprint makes none.
+    async fn schedule(&mut self, entry: &ResolvedEntry) -> Result<()> {
+        const KNOWN: [&str; 7] = ["pk", "id", "identifier", "uid", "actor_name", "crontab", "paused"];
+        for name in entry.attrs.keys().filter(|name| !KNOWN.contains(&name.as_str())) {
+            self.log("warning", format!("{} has no field {name}, it is ignored", schedules::MODEL), &[]);
+        }
+        let (event, found) = match schedules::apply(self.shared.unit, entry).await? {
+            Applied::Unknown => {
+                let named: Vec<String> = entry.identifiers.iter().map(|(name, v)| format!("{name} {v}")).collect();
+                let event = format!("There is no schedule with {}; the entry is passed over", named.join(", "));
+                self.log("warning", event, &[("model", schedules::MODEL.into())]);
+                return Ok(());
+            }
+            Applied::Same(found) => ("Object is as it should be", found),
+            Applied::Changed(found) => ("Object updated", found),
+        };
+        let key = Value::String(found.id.to_string());
+        let attributes = [("model", schedules::MODEL.into()), ("pk", key.clone()), ("name", found.uid.into())];
+        self.log("info", event, &attributes);
+        self.shared.report.models.insert(schedules::MODEL);
+        if let Some(id) = &entry.id {
+            self.ids.insert(id.clone(), Known { bindable: key.clone(), key });
         }
         Ok(())
     }

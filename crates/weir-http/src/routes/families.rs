@@ -2,7 +2,7 @@
 
 use crate::{
     Access, Call, Reply, Route, call,
-    rest::{self, read::referring_to, write::allow},
+    rest::{self, read::referring_to},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -158,11 +158,16 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 /// What the caller sees of several kinds as one answer; none without any right.
-fn visible(call: &Call, unit: &Unit<'_>, kinds: &[&'static ResourceType]) -> Result<Option<Visible>, ApiError> {
+fn visible(
+    call: &Call,
+    unit: &Unit<'_>,
+    family: Family,
+    kinds: &[&'static ResourceType],
+) -> Result<Option<Visible>, ApiError> {
     let mut seen = Vec::new();
     let (mut all, mut any) = (true, false);
     for kind in kinds {
-        match call.visible(kind)? {
+        match call.visible_in(family, kind)? {
             Some(Visible::All) => {
                 any = true;
                 seen.extend(unit.snapshot.of_model(kind.model).map(|o| o.pk()));
@@ -183,7 +188,7 @@ async fn list(call: Call, family: Family) -> Result<Reply, ApiError> {
     let app = Arc::clone(&call.app);
     let unit = Unit::new(&app.site, call.actor());
     let kinds = app.site.registry.family(family);
-    let visible = visible(&call, &unit, &kinds)?.ok_or_else(ApiError::forbidden)?;
+    let visible = visible(&call, &unit, family, &kinds)?.ok_or_else(ApiError::forbidden)?;
     let visible = narrow(&call, &unit, &kinds, visible)?;
     let kinds = manageable(&call, kinds, family)?;
     let page = unit.list_family(&kinds, &call.list_query(), &visible)?;
@@ -277,6 +282,11 @@ async fn retrieve(call: Call) -> Result<Reply, ApiError> {
     let family = object.kind.family.unwrap_or(Family::Stage);
     let shown = shown(&call, &unit, std::slice::from_ref(object), family).await?;
     Ok(Reply::ok(&shown.into_iter().next().unwrap_or_default()))
+}
+
+/// Refuses who may see an object but not do this with it.
+fn allow(call: &Call, object: &Stored, action: &str) -> Result<(), ApiError> {
+    if call.may_in_family(action, object) { Ok(()) } else { Err(ApiError::forbidden()) }
 }
 
 async fn destroy(call: Call) -> Result<Reply, ApiError> {

@@ -252,12 +252,9 @@ async fn describe(call: &Call, rows: &mut [Map]) -> Result<(), ApiError> {
     for row in rows {
         let text = |field: &str| row.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (model, key) = (format!("{}.{}", text("app_label"), text("model")), text("object_pk"));
-        let description = match call.app.site.registry.find(&model) {
-            Some(kind) if call.grants.may(&kind.permission("view"), Some(&key)) => {
-                unit.find(kind, &key).await?.map(|object| object.name())
-            }
-            _ => None,
-        };
+        let kinds = call.app.site.registry.targets(&model);
+        let object = permission::find_any(&mut unit, &kinds, &key).await?;
+        let description = object.filter(|object| call.may_in_family("view", object)).map(|object| object.name());
         row.insert("object_description".to_owned(), description.into());
     }
     Ok(())

@@ -6,7 +6,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use weir_core::{ApiError, Map};
-use weir_events::{Event, action};
 use weir_resource::{Page, Unit, store};
 use weir_store::jobs::{
     self, Job, JobFilter, JobState, LogLine, RelObj,
@@ -257,24 +256,8 @@ async fn schedule_partial_update(mut call: Call) -> Result<Reply, ApiError> {
 }
 
 async fn change(call: &Call, known: &Schedule, crontab: Option<&str>, paused: Option<bool>) -> Result<Reply, ApiError> {
-    let now = call.app.site.clock.now();
-    if let Some(crontab) = crontab {
-        schedules::next_run(crontab, now).map_err(|sentence| ApiError::field("crontab", sentence))?;
-    }
     let mut unit = Unit::new(&call.app.site, call.actor());
-    schedules::update(&mut unit.tx, known.id, now, crontab, paused).await.map_err(store)?;
-    let mut diff = Map::new();
-    if let Some(new) = crontab.filter(|new| *new != known.crontab) {
-        diff.insert("crontab".to_owned(), json!({"previous_value": known.crontab, "new_value": new}));
-    }
-    if let Some(new) = paused.filter(|new| *new != known.paused) {
-        diff.insert("paused".to_owned(), json!({"previous_value": known.paused, "new_value": new}));
-    }
-    if !diff.is_empty() {
-        let (app, pk) = ("authentik_tasks_schedules", known.id.simple().to_string());
-        let model = json!({"app": app, "model_name": "schedule", "pk": pk, "name": known.uid});
-        unit.event(Event::new(action::MODEL_UPDATED, app, json!({"model": model, "diff": diff}))).await?;
-    }
+    weir_blueprints::schedules::change(&mut unit, known, crontab, paused).await?;
     unit.commit().await?;
     Ok(Reply::ok(&shown_schedule(&schedule(call).await?)))
 }

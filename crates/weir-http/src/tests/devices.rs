@@ -204,3 +204,24 @@ async fn a_device_does_not_take_along_what_belongs_to_a_user_of_the_same_number(
         Unit::new(&api.app.site, Actor::system()).find(kind::<PolicyBinding>(&api.app.site).unwrap(), &binding).await;
     assert!(kept.unwrap().is_some());
 }
+
+#[tokio::test]
+async fn devices_and_documents_are_ordered_by_the_times_they_show() {
+    let api = Api::start().await;
+    for name in ["first", "second"] {
+        api.post("/authenticators/admin/webauthn/", json!({"name": name})).admin().send().await.expect(201);
+        api.make::<DummyStage>(json!({"name": name})).await;
+        api.clock.advance(TimeDelta::hours(1));
+    }
+    for list in ["/authenticators/admin/webauthn/?ordering=created_on", "/stages/dummy/?ordering=created"] {
+        let up = api.get(list).admin().send().await.expect(200);
+        assert_eq!(column(&up, "name"), ["first", "second"], "{list}");
+        let down = api.get(&list.replace('=', "=-")).admin().send().await.expect(200);
+        assert_eq!(column(&down, "name"), ["second", "first"], "{list}");
+    }
+    let first = api.get("/stages/dummy/?name=first").admin().send().await.expect(200);
+    let path = format!("/stages/dummy/{}/", first["results"][0]["pk"].as_str().unwrap());
+    api.patch(&path, json!({"throw_error": true})).admin().send().await.expect(200);
+    let changed = api.get("/stages/dummy/?ordering=-last_updated").admin().send().await.expect(200);
+    assert_eq!(column(&changed, "name"), ["first", "second"]);
+}

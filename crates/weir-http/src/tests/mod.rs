@@ -146,9 +146,11 @@ impl Api {
         weir_pki::hooks(&mut hooks);
         let plans = weir_flow::planner::PlanCache::new(TimeDelta::minutes(5));
         weir_flow::resources::hooks(&mut hooks, Arc::new(plans));
+        let registry = Registry::new(kinds());
+        permission::hooks(&mut hooks, &registry);
         let site = Site::open(SiteParts {
             db: db.db(),
-            registry: Registry::new(kinds()),
+            registry,
             hooks,
             clock: Arc::new(clock.clone()),
             random: Arc::new(SystemRandom),

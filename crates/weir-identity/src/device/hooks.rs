@@ -33,6 +33,15 @@ impl Hooks for DeviceHooks {
         columns
     }
 
+    fn order(&self, name: &str) -> Option<&'static str> {
+        match name {
+            "created" => Some("created"),
+            "last_updated" => Some("last_updated"),
+            "last_used" => Some("last_used"),
+            _ => None,
+        }
+    }
+
     async fn present(&self, cx: &Presenting<'_>, rows: &[Stored], answers: &mut [Map]) -> Result<(), ApiError> {
         if self.0 == DeviceKind::Endpoint {
             return Ok(());

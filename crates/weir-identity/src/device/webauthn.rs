@@ -171,6 +171,10 @@ pub(super) struct WebAuthnHooks;
 
 #[async_trait]
 impl Hooks for WebAuthnHooks {
+    fn order(&self, name: &str) -> Option<&'static str> {
+        (name == "created_on").then_some("created")
+    }
+
     async fn present(&self, cx: &Presenting<'_>, rows: &[Stored], answers: &mut [Map]) -> Result<(), ApiError> {
         if rows.is_empty() {
             return Ok(());

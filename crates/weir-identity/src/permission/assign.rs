@@ -2,10 +2,12 @@
 
 use super::{Grants, PermissionInfo, all, check_subset};
 use crate::{Role, kind, role::MANAGED_PREFIX};
+use async_trait::async_trait;
 use serde_json::json;
-use weir_core::{ApiError, FieldErrors};
+use std::sync::Arc;
+use weir_core::{ApiError, Backing, Family, FieldErrors, Registry, ResourceType};
 use weir_events::{Event, action};
-use weir_resource::{Stored, Unit, store};
+use weir_resource::{HookSet, Hooks, Stored, Unit, store};
 use weir_store::Val;
 
 /// Permissions for a role, on all objects or on one.
@@ -78,17 +80,36 @@ async fn resolve(unit: &mut Unit<'_>, wanted: &Assignment) -> Result<(Vec<Permis
     }
     let mut object_id = String::new();
     if let Some(pk) = &wanted.object_pk {
-        let kind = model.and_then(|m| unit.site.registry.find(m));
-        match kind {
-            Some(kind) => match unit.find(kind, pk).await? {
+        // The model of a family stands for objects of all its kinds.
+        let kinds = model.map(|model| unit.site.registry.targets(model)).unwrap_or_default();
+        if kinds.is_empty() {
+            errors.add("model", "A model is required with an object.", "required");
+        } else {
+            match find_any(unit, &kinds, pk).await? {
                 Some(object) => object_id = object.pk,
                 None => errors.add("object_pk", weir_core::validate::invalid_pk(&json!(pk)), "does_not_exist"),
-            },
-            None => errors.add("model", "A model is required with an object.", "required"),
+            }
         }
     }
     errors.into_result()?;
     Ok((found, object_id))
+}
+
+/// An object of one of these kinds.
+///
+/// # Errors
+/// Those of the store.
+pub async fn find_any(
+    unit: &mut Unit<'_>,
+    kinds: &[&'static ResourceType],
+    pk: &str,
+) -> Result<Option<Stored>, ApiError> {
+    for kind in kinds {
+        if let Some(found) = unit.find(kind, pk).await? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 /// Writes entries without any check.
@@ -166,11 +187,30 @@ pub async fn give_to_user(
 /// # Errors
 /// Those of the store.
 pub async fn forget_object(unit: &mut Unit<'_>, object: &Stored) -> Result<(), ApiError> {
-    let sql = "DELETE FROM identity_role_permission WHERE model = $1 AND object_id = $2";
-    unit.tx.write(sql, &[object.kind.model.into(), object.pk.clone().into()]).await.map_err(store)?;
+    let sql = "DELETE FROM identity_role_permission WHERE model IN ($1, $2) AND object_id = $3";
+    let base = object.kind.family.map_or(object.kind.model, Family::model);
+    unit.tx.write(sql, &[object.kind.model.into(), base.into(), object.pk.clone().into()]).await.map_err(store)?;
     if let "authentik_core.user" | "authentik_core.group" = object.kind.model {
         let name = format!("{MANAGED_PREFIX}{}-{}", object.kind.model_name(), object.pk);
         unit.tx.write("DELETE FROM identity_role WHERE name = $1", &[name.into()]).await.map_err(store)?;
     }
     Ok(())
+}
+
+/// Takes what was given on documents away with them; kinds with a table see to it themselves.
+struct ForgetWithDocument;
+
+#[async_trait]
+impl Hooks for ForgetWithDocument {
+    async fn deleting(&self, unit: &mut Unit<'_>, old: &Stored) -> Result<(), ApiError> {
+        forget_object(unit, old).await
+    }
+}
+
+/// Permissions on objects of all kinds with documents end with the objects.
+pub fn hooks(set: &mut HookSet, registry: &Registry) {
+    let forget: Arc<dyn Hooks> = Arc::new(ForgetWithDocument);
+    for kind in registry.all().filter(|kind| matches!(kind.backing, Backing::Document)) {
+        set.add(kind.model, Arc::clone(&forget));
+    }
 }

@@ -1,6 +1,6 @@
 //! What was given to roles, for the pages that show it.
 
-use super::{PermissionInfo, all};
+use super::{PermissionInfo, all, find_any};
 use crate::{Reader, membership::RoleRow};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,10 +110,10 @@ pub async fn objects_of_role(unit: &mut Unit<'_>, role_id: Option<&str>) -> Resu
     let mut found = Vec::new();
     for row in unit.tx.read(&sql, &vals).await.map_err(store)? {
         let Some(entry) = Entry::from_row(&row, &known).map_err(store)? else { continue };
-        let kind = unit.site.registry.find(&entry.permission.full_model());
-        let object = match (kind, &entry.object_pk) {
-            (Some(kind), Some(pk)) => unit.find(kind, pk).await?,
-            _ => None,
+        let kinds = unit.site.registry.targets(&entry.permission.full_model());
+        let object = match &entry.object_pk {
+            Some(pk) => find_any(unit, &kinds, pk).await?,
+            None => None,
         };
         let (Some(object), Value::Object(mut shown)) = (object, entry.to_value()) else { continue };
         shown.insert("app_label_verbose".to_owned(), entry.permission.app_label_verbose().into());

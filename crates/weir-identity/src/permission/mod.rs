@@ -7,14 +7,14 @@ mod entries;
 mod names;
 
 pub(crate) use assign::write as write_unchecked;
-pub use assign::{Assignment, assign, forget_object, give_to_user, unassign, user_role};
+pub use assign::{Assignment, assign, find_any, forget_object, give_to_user, hooks, unassign, user_role};
 pub use conferring::{check_acting_as, check_groups, check_roles, check_subset};
 pub use entries::{Entry, assigned_view, global_of_role, objects_of_role, on_model};
 pub use names::{PermissionInfo, SYSTEM_MODEL, all, find_id, number, system_codenames};
 
 use crate::{Reader, accounts::INTERNAL_SERVICE_ACCOUNT, membership::UP};
 use std::collections::{BTreeMap, BTreeSet};
-use weir_core::{Reach, ResourceType};
+use weir_core::{Family, Reach, ResourceType};
 use weir_resource::Visible;
 use weir_store::StoreError;
 
@@ -110,5 +110,24 @@ impl Grants {
         // Nobody has this key, so nothing is seen for being owned.
         let owner = if kind.reach == Reach::Permitted { NOBODY } else { user_id };
         something.then_some(Visible::Some { owner, keys })
+    }
+
+    /// As [`Grants::visible`], in operations that stand for all kinds of a family: permissions on the family count, too.
+    pub fn visible_in(&self, family: Family, kind: &ResourceType, user_id: i64) -> Option<Visible> {
+        let of_kind = self.visible(kind, user_id);
+        if !self.active || of_kind == Some(Visible::All) {
+            return of_kind;
+        }
+        let permission = family.permission("view");
+        if self.global.contains(&permission) {
+            return Some(Visible::All);
+        }
+        let Some(named) = self.objects.get(&permission).filter(|keys| !keys.is_empty()) else { return of_kind };
+        let (owner, mut keys) = match of_kind {
+            Some(Visible::Some { owner, keys }) => (owner, keys),
+            _ => (NOBODY, Vec::new()),
+        };
+        keys.extend(named.iter().cloned());
+        Some(Visible::Some { owner, keys })
     }
 }

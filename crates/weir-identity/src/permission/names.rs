@@ -3,7 +3,7 @@
 use super::Grants;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use weir_core::Registry;
+use weir_core::{Family, Registry};
 
 /// Model of the permissions that belong to no kind of object.
 pub const SYSTEM_MODEL: &str = "authentik_rbac.systempermission";
@@ -17,6 +17,9 @@ const SYSTEM: [(&str, &str); 7] = [
     ("view_system_tasks", "Can view system tasks"),
     ("run_system_tasks", "Can run system tasks"),
 ];
+
+/// What can be done with objects of a family, whatever their kind.
+const ACTIONS: [&str; 4] = ["add", "change", "delete", "view"];
 
 /// Permissions of models that are no kinds of their own: app, model, its name for people, codename, name.
 const OF_BASES: [(&str, &str, &str, &str, &str); 3] = [
@@ -107,6 +110,14 @@ pub fn all(registry: &Registry) -> Vec<PermissionInfo> {
             let codename = full.split_once('.').map_or(full.as_str(), |(_, c)| c);
             let name = format!("Can {}", sentence(codename, kind.model_name(), verbose));
             found.push(PermissionInfo::new(kind.app_label(), kind.model_name(), verbose, codename, name));
+        }
+    }
+    for family in Family::ALL {
+        let (app, model) = family.model().split_once('.').unwrap_or_default();
+        for action in ACTIONS {
+            let (codename, verbose) = (format!("{action}_{model}"), family.verbose_name());
+            let name = format!("Can {}", sentence(&codename, model, verbose));
+            found.push(PermissionInfo::new(app, model, verbose, &codename, name));
         }
     }
     for (app, model, verbose, codename, name) in OF_BASES {

@@ -206,10 +206,16 @@ async fn open(mut call: Call) -> Result<Reply, ApiError> {
     let mut unit = Unit::new(&call.app.site, call.actor());
     let before = unlock::unlock(&mut unit, user, &body.reason).await?;
     unit.commit().await?;
+    let detail = if before.is_active {
+        "The account was not locked; nothing was changed."
+    } else {
+        "The account is active again. Nothing that was revoked came back."
+    };
     let answer: Map<String, Value> = Map::from_iter([
         ("pk".to_owned(), before.id.into()),
         ("username".to_owned(), before.username.into()),
         ("was_active".to_owned(), before.is_active.into()),
+        ("detail".to_owned(), detail.into()),
     ]);
     Ok(Reply::ok(&answer))
 }

@@ -335,6 +335,11 @@ async fn an_account_is_opened_again_and_nothing_comes_back() {
     let event = site.events_of("user_write").await.pop().unwrap();
     assert_eq!((&event["action_id"], &event["reason"]), (&json!("account_unlock"), &json!("found again")));
     let mut unit = site.unit();
+    assert!(unlock::unlock(&mut unit, place.ann, "to be sure").await.unwrap().is_active);
+    unit.commit().await.unwrap();
+    let told = site.events_of("user_write").await;
+    assert!(told.iter().all(|event| event["reason"] != "to be sure"), "nothing changed, so nothing is told: {told:?}");
+    let mut unit = site.unit();
     assert!(unlock::unlock(&mut unit, 4711, "who?").await.is_err());
 }
 

@@ -339,3 +339,9 @@ pub async fn find(db: &Db, id: Uuid) -> Result<Option<Schedule>, StoreError> {
     let sql = format!("SELECT {COLUMNS}, {LAST_STATUS} FROM schedule WHERE id = $1");
     db.read_one(&sql, &[id.into()]).await?.map(|row| schedule(&row)).transpose()
 }
+
+/// All schedules, without the status of their jobs.
+pub async fn all(tx: &mut Tx) -> Result<Vec<Schedule>, StoreError> {
+    let sql = format!("SELECT {COLUMNS}, NULL AS last_task_status FROM schedule ORDER BY actor_name, uid, id");
+    tx.read(&sql, &[]).await?.iter().map(schedule).collect()
+}

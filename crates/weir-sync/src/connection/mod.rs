@@ -1,10 +1,10 @@
-//! Which object at a target is which one here: one row for each, made by the sync or by an administrator who knows
-//! better.
+//! Which account at a target is whose here: one row for each, made by the sync or by an administrator who knows better.
+//! Several may be connected with one object; the newest of an administrator is the one that is told of changes.
 
 mod rows;
 
 pub use rows::{
-    Connection, Saved, Tables, find, find_many, forget, forget_all, groups_of, lock_object, members, owner, page,
+    Connection, Saved, Tables, find_many, forget, forget_all, groups_of, lock_object, members, of_object, owner, page,
     rename_member, save, still_known,
 };
 
@@ -20,6 +20,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use weir_core::{ApiError, Backing, Map, Operations, Ref, Resource, TableDef};
 use weir_identity::{Group, User, accounts, group, permission, user};
 use weir_resource::{AnyProvider, Condition, Hooks, Presenting, Site, Stored, Unit, store};
+use weir_store::Val;
 
 /// Connections can be made and removed, not changed.
 const OPERATIONS: Operations = Operations { create: true, update: false, destroy: true, used_by: true };
@@ -58,8 +59,7 @@ macro_rules! connection {
             const PK: &'static str = "id";
             const SEARCH: &'static [&'static str] = &[stringify!($id)];
             const ORDER: &'static str = stringify!($id);
-            const UNIQUE: &'static [&'static [&'static str]] =
-                &[&["provider", stringify!($object)], &["provider", stringify!($id)]];
+            const UNIQUE: &'static [&'static [&'static str]] = &[&["provider", stringify!($id)]];
             const BACKING: Backing = Backing::Table(&{ const TABLE: TableDef = table($table); TABLE });
             const OPERATIONS: Operations = OPERATIONS;
         }
@@ -138,6 +138,28 @@ impl ConnectionHooks {
         }
     }
 
+    /// What the target has there is not what is here: it is told, and so are the groups that name the user.
+    async fn tell(&self, unit: &mut Unit<'_>, row: &Stored) -> Result<(), ApiError> {
+        let number = row.doc.get("provider").and_then(Value::as_i64).unwrap_or_default();
+        let key = self.object(row);
+        self.changes.tell_one(unit, number, self.model, &[Change::of(key.as_str())]).await?;
+        if self.model == Model::User {
+            let groups = rows::groups_of(&mut unit.tx, &[&key]).await.map_err(store)?;
+            let groups: Vec<Change> = groups.into_iter().map(Change::of).collect();
+            self.changes.tell_one(unit, number, Model::Group, &groups).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the object has another connection with the same target.
+    async fn has_another(&self, unit: &mut Unit<'_>, row: &Stored) -> Result<bool, ApiError> {
+        let number = row.doc.get("provider").and_then(Value::as_i64).unwrap_or_default();
+        let Some(kind) = self.changes.kinds.find(self.provider) else { return Ok(false) };
+        let which = (self.model, self.object(row));
+        let found = rows::of_object(&mut unit.tx, &kind.tables(), number, (which.0, &which.1)).await.map_err(store)?;
+        Ok(found.iter().any(|other| other.id != row.pk))
+    }
+
     async fn users(&self, cx: &Presenting<'_>, rows: &[Stored]) -> Result<BTreeMap<String, Value>, ApiError> {
         let ids: Vec<i64> = rows.iter().filter_map(|row| row.doc.get("user")?.as_i64()).collect();
         let found = accounts::find_many(&cx.site.db, &ids).await.map_err(store)?;
@@ -163,14 +185,18 @@ impl Hooks for ConnectionHooks {
         Err(ApiError::field("provider", weir_core::validate::invalid_pk(&given)))
     }
 
+    fn columns(&self, site: &Site, old: Option<&Stored>, _new: &Map) -> Vec<(&'static str, Val)> {
+        if old.is_some() { Vec::new() } else { vec![("chosen", site.clock.now().into())] }
+    }
+
     async fn written(&self, unit: &mut Unit<'_>, _old: Option<&Stored>, new: &Stored) -> Result<(), ApiError> {
-        // What the target has there is not what is here: it is told.
-        let number = new.doc.get("provider").and_then(Value::as_i64).unwrap_or_default();
-        self.changes.tell_one(unit, number, self.model, &[Change::of(self.object(new))]).await
+        self.tell(unit, new).await
     }
 
     async fn deleting(&self, unit: &mut Unit<'_>, old: &Stored) -> Result<(), ApiError> {
-        permission::forget_object(unit, old).await
+        permission::forget_object(unit, old).await?;
+        // The other one is in use now.
+        if self.has_another(unit, old).await? { self.tell(unit, old).await } else { Ok(()) }
     }
 
     async fn present(&self, cx: &Presenting<'_>, rows: &[Stored], answers: &mut [Map]) -> Result<(), ApiError> {

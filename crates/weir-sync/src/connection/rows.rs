@@ -1,4 +1,5 @@
-//! The rows behind connections, as the engine reads and writes them.
+//! The rows behind connections, as the engine reads and writes them. Where several accounts are connected with one object,
+//! the one that was chosen last is told of changes, and all of them go with the object.
 
 use crate::state::Model;
 use serde_json::Value;
@@ -31,6 +32,9 @@ impl Tables {
         }
     }
 }
+
+/// The order of the connections of one object: the first is the one in use.
+const BY_CHOICE: &str = "chosen DESC, id";
 
 /// An object that a target knows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,20 +88,20 @@ fn read(tables: &Tables, model: Model, row: &Row) -> Result<Connection, StoreErr
     })
 }
 
-/// The connection of an object.
+/// The connections of an object, the one in use first.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn find(
+pub async fn of_object(
     mut reader: impl Reader,
     tables: &Tables,
     provider: i64,
     (model, object): (Model, &str),
-) -> Result<Option<Connection>, StoreError> {
+) -> Result<Vec<Connection>, StoreError> {
     let (table, column) = tables.of(model);
-    let sql = format!("SELECT * FROM {table} WHERE provider = $1 AND {column} = $2");
-    let row = reader.read_one(&sql, &[provider.into(), key(model, object)]).await?;
-    row.map(|row| read(tables, model, &row)).transpose()
+    let sql = format!("SELECT * FROM {table} WHERE provider = $1 AND {column} = $2 ORDER BY {BY_CHOICE}");
+    let rows = reader.read(&sql, &[provider.into(), key(model, object)]).await?;
+    rows.iter().map(|row| read(tables, model, row)).collect()
 }
 
 fn object(model: Model, row: &Row, column: &str) -> Result<String, StoreError> {
@@ -107,7 +111,7 @@ fn object(model: Model, row: &Row, column: &str) -> Result<String, StoreError> {
     }
 }
 
-/// The connections of these objects by key.
+/// The connections of these objects by key, those in use first.
 ///
 /// # Errors
 /// Those of the store.
@@ -116,17 +120,19 @@ pub async fn find_many(
     tables: &Tables,
     provider: i64,
     (model, objects): (Model, &[&str]),
-) -> Result<HashMap<String, Connection>, StoreError> {
+) -> Result<HashMap<String, Vec<Connection>>, StoreError> {
     let (table, column) = tables.of(model);
-    let mut found = HashMap::new();
+    let mut found: HashMap<String, Vec<Connection>> = HashMap::new();
     for part in objects.chunks(CHUNK) {
         let marks: Vec<String> = (2..part.len() + 2).map(|i| format!("${i}")).collect();
         let mut vals: Vec<Val> = vec![provider.into()];
         vals.extend(part.iter().map(|object| key(model, object)));
         let marks = marks.join(", ");
-        let sql = format!("SELECT *, {column} AS object FROM {table} WHERE provider = $1 AND {column} IN ({marks})");
+        let sql = format!(
+            "SELECT *, {column} AS object FROM {table} WHERE provider = $1 AND {column} IN ({marks}) ORDER BY {BY_CHOICE}"
+        );
         for row in reader.read(&sql, &vals).await? {
-            found.insert(object(model, &row, "object")?, read(tables, model, &row)?);
+            found.entry(object(model, &row, "object")?).or_default().push(read(tables, model, &row)?);
         }
     }
     Ok(found)
@@ -186,9 +192,58 @@ pub enum Saved {
     Taken,
     /// The object was deleted here while the target was being told of it.
     Gone,
+    /// Somebody removed the connection meanwhile; so it stays.
+    Removed,
 }
 
-/// Keeps what a target knows of an object.
+/// What a row of connections holds beside its object.
+struct Columns<'c> {
+    table: &'static str,
+    remote: &'static str,
+    column: &'static str,
+    new: &'c Connection,
+    attributes: String,
+    members: Option<String>,
+}
+
+impl<'c> Columns<'c> {
+    fn of(tables: &Tables, model: Model, new: &'c Connection) -> Self {
+        let (table, column) = tables.of(model);
+        let attributes = Value::Object(new.attributes.clone()).to_string();
+        let members = (model == Model::Group).then(|| Value::from(new.members.clone()).to_string());
+        Self { table, remote: tables.id, column, new, attributes, members }
+    }
+
+    /// Changes one row; false when it is not there any more.
+    async fn update(&self, tx: &mut Tx, id: &str) -> Result<bool, StoreError> {
+        let mut vals: Vec<Val> = vec![id.into(), Val::from(&self.new.remote_id), Val::from(&self.attributes)];
+        vals.extend(self.members.as_ref().map(Val::from));
+        let members = if self.members.is_some() { ", members = $4" } else { "" };
+        let (table, remote) = (self.table, self.remote);
+        let sql = format!("UPDATE {table} SET {remote} = $2, attributes = $3{members} WHERE id = $1");
+        Ok(tx.write(&sql, &vals).await? > 0)
+    }
+
+    /// Makes a row. What an administrator connected with the object stays the one in use.
+    async fn insert(&self, tx: &mut Tx, id: Uuid, provider: i64, object: Val) -> Result<bool, StoreError> {
+        let mut vals: Vec<Val> =
+            vec![id.into(), Val::from(&self.new.remote_id), object, provider.into(), Val::from(&self.attributes)];
+        vals.extend(self.members.as_ref().map(Val::from));
+        let (names, marks, sets) =
+            if self.members.is_some() { (", members", ", $6", ", members = excluded.members") } else { ("", "", "") };
+        let (table, remote, column) = (self.table, self.remote, self.column);
+        let sql = format!(
+            "INSERT INTO {table} (id, {remote}, {column}, provider, attributes, chosen{names}) \
+             VALUES ($1, $2, $3, $4, $5, CASE WHEN EXISTS (SELECT 1 FROM {table} o WHERE o.provider = $4 \
+             AND o.{column} = $3) THEN -1 ELSE 0 END{marks}) \
+             ON CONFLICT (provider, {remote}) DO UPDATE SET attributes = excluded.attributes{sets} \
+             WHERE {table}.{column} = excluded.{column}"
+        );
+        Ok(tx.write(&sql, &vals).await? > 0)
+    }
+}
+
+/// Keeps what a target knows of an object. `before` is what the target called it until now, none when it did not know it.
 ///
 /// # Errors
 /// Those of the store.
@@ -197,50 +252,56 @@ pub async fn save(
     id: Uuid,
     (tables, provider): (&Tables, i64),
     (model, object): (Model, &str),
-    new: &Connection,
+    (new, before): (&Connection, Option<&str>),
 ) -> Result<Saved, StoreError> {
-    let (table, column) = tables.of(model);
-    let taken = format!("SELECT id FROM {table} WHERE provider = $1 AND {} = $2 AND {column} <> $3", tables.id);
-    let who = key(model, object);
-    if tx.read_one(&taken, &[provider.into(), Val::from(&new.remote_id), who.clone()]).await?.is_some() {
-        return Ok(Saved::Taken);
+    let columns = Columns::of(tables, model, new);
+    if !new.id.is_empty() && before == Some(new.remote_id.as_str()) {
+        let kept = columns.update(tx, &new.id).await?;
+        return Ok(if kept { Saved::Kept } else { Saved::Removed });
     }
-    let attributes = Value::Object(new.attributes.clone());
-    let mut vals: Vec<Val> =
-        vec![id.into(), Val::from(&new.remote_id), who, provider.into(), attributes.to_string().into()];
-    let (names, marks, sets) = match model {
-        Model::User => ("", "", ""),
-        Model::Group => {
-            vals.push(Value::from(new.members.clone()).to_string().into());
-            (", members", ", $6", ", members = excluded.members")
-        }
-    };
     // The object may have gone meanwhile: then there is nothing to connect. A deletion under way is waited for.
-    let lock = if tx.dialect() == Dialect::Postgres { " FOR KEY SHARE OF h" } else { "" };
-    let home = home(model);
-    let sql = format!(
-        "INSERT INTO {table} (id, {remote}, {column}, provider, attributes{names}) \
-         SELECT $1, $2, h.id, $4, $5{marks} FROM {home} h WHERE h.id = $3{lock} \
-         ON CONFLICT (provider, {column}) DO UPDATE SET {remote} = excluded.{remote}, \
-         attributes = excluded.attributes{sets}",
-        remote = tables.id
-    );
-    Ok(if tx.write(&sql, &vals).await? == 0 { Saved::Gone } else { Saved::Kept })
+    let lock = if tx.dialect() == Dialect::Postgres { " FOR KEY SHARE" } else { "" };
+    let who = key(model, object);
+    let sql = format!("SELECT id FROM {} WHERE id = $1{lock}", home(model));
+    if tx.read_one(&sql, std::slice::from_ref(&who)).await?.is_none() {
+        return Ok(Saved::Gone);
+    }
+    let Columns { table, remote, column, .. } = columns;
+    let sql = format!("SELECT id, {column} AS object FROM {table} WHERE provider = $1 AND {remote} = $2");
+    let same = tx.read_one(&sql, &[provider.into(), Val::from(&new.remote_id)]).await?;
+    if let Some(row) = same {
+        let id = row.text("id")?;
+        if self::object(model, &row, "object")? != object {
+            return Ok(Saved::Taken);
+        }
+        if new.id.is_empty() {
+            return Ok(if columns.update(tx, &id).await? { Saved::Kept } else { Saved::Removed });
+        }
+        // Two connections come to the same account: the one that was told stays.
+        if id != new.id {
+            tx.write(&format!("DELETE FROM {table} WHERE id = $1"), &[id.into()]).await?;
+        }
+    }
+    if !new.id.is_empty() {
+        if columns.update(tx, &new.id).await? {
+            return Ok(Saved::Kept);
+        }
+        if before.is_some() {
+            return Ok(Saved::Removed);
+        }
+    }
+    Ok(if columns.insert(tx, id, provider, who).await? { Saved::Kept } else { Saved::Taken })
 }
 
-/// Forgets what a target knows of an object.
+/// Forgets what a target knows, by keys of connections.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn forget(
-    tx: &mut Tx,
-    tables: &Tables,
-    provider: i64,
-    (model, object): (Model, &str),
-) -> Result<(), StoreError> {
-    let (table, column) = tables.of(model);
-    let sql = format!("DELETE FROM {table} WHERE provider = $1 AND {column} = $2");
-    tx.write(&sql, &[provider.into(), key(model, object)]).await?;
+pub async fn forget(tx: &mut Tx, tables: &Tables, model: Model, ids: &[String]) -> Result<(), StoreError> {
+    let (table, _) = tables.of(model);
+    for id in ids {
+        tx.write(&format!("DELETE FROM {table} WHERE id = $1"), &[id.into()]).await?;
+    }
     Ok(())
 }
 
@@ -255,7 +316,7 @@ pub async fn forget_all(tx: &mut Tx, tables: &Tables, provider: i64) -> Result<(
     Ok(())
 }
 
-/// What the target calls the members of a group that it knows.
+/// What the target calls the members of a group that it knows, each by the connection in use.
 ///
 /// # Errors
 /// Those of the store.
@@ -267,7 +328,9 @@ pub async fn members(
 ) -> Result<Vec<String>, StoreError> {
     let sql = format!(
         "SELECT c.{id} AS remote FROM {users} c JOIN identity_membership m ON m.user_id = c.\"user\" \
-         WHERE m.group_id = $1 AND c.provider = $2 ORDER BY c.{id}",
+         WHERE m.group_id = $1 AND c.provider = $2 AND NOT EXISTS (SELECT 1 FROM {users} o WHERE o.provider = $2 \
+         AND o.\"user\" = c.\"user\" AND (o.chosen > c.chosen OR (o.chosen = c.chosen AND o.id < c.id))) \
+         ORDER BY c.{id}",
         id = tables.id,
         users = tables.users
     );
@@ -322,7 +385,9 @@ pub async fn page(
         }
         None => String::new(),
     };
-    let sql = format!("SELECT {column} AS object FROM {table} WHERE provider = $1 {beyond} ORDER BY {column} LIMIT $2");
+    let sql = format!(
+        "SELECT DISTINCT {column} AS object FROM {table} WHERE provider = $1 {beyond} ORDER BY {column} LIMIT $2"
+    );
     reader.read(&sql, &vals).await?.iter().map(|row| object(model, row, "object")).collect()
 }
 

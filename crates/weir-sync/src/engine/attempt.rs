@@ -29,8 +29,8 @@ pub(super) enum Kept {
         /// What the target called the object before; none when it did not know the object.
         before: Option<String>,
     },
-    /// There is none any more.
-    None,
+    /// Those with these keys are no more.
+    Not(Vec<String>),
 }
 
 /// How it went when it went well.
@@ -49,13 +49,13 @@ pub(super) type Outcome = (Kept, Result<Done, Failure>);
 
 /// What is to be done about an object.
 pub(super) enum Plan<'o> {
-    /// The target is not to know it, or it is gone here.
-    Remove(Option<&'o Connection>),
+    /// The target is not to know it, or it is gone here: all that is connected with it goes.
+    Remove(&'o [Connection]),
     /// The target is to know it as this.
     Write {
         /// The object here.
         here: &'o Here,
-        /// What the target knows.
+        /// What the target knows: the connection in use.
         known: Option<Connection>,
         /// What it is to know.
         data: Map,
@@ -64,26 +64,23 @@ pub(super) enum Plan<'o> {
     Fail(Failure),
 }
 
-/// Nothing came of it. In a dry run nothing was removed or made: what is known stays known.
-fn failed(failure: Failure) -> Outcome {
-    if failure == Failure::Dry { (Kept::Same, Err(failure)) } else { (Kept::None, Err(failure)) }
+/// Nothing came of it, and what was known is not there any more. In a dry run nothing was removed or made: what is known
+/// stays known.
+fn failed(failure: Failure, lost: &str) -> Outcome {
+    let lost = if lost.is_empty() { Vec::new() } else { vec![lost.to_owned()] };
+    if failure == Failure::Dry { (Kept::Same, Err(failure)) } else { (Kept::Not(lost), Err(failure)) }
 }
 
 impl Run<'_> {
     /// What is to be done, before the first call.
-    pub(super) async fn plan<'o>(
-        &self,
-        row: &Claimed,
-        here: Option<&'o Here>,
-        known: Option<&'o Connection>,
-    ) -> Plan<'o> {
+    pub(super) async fn plan<'o>(&self, row: &Claimed, here: Option<&'o Here>, known: &'o [Connection]) -> Plan<'o> {
         let Some(here) = here else { return Plan::Remove(known) };
         // Somebody who came back with the same key before the target was told of the end.
         let revived = || {
-            let remote_id = row.remote_id.clone()?;
+            let remote_id = row.remote_ids.first()?.clone();
             Some(Connection { remote_id, ..Connection::default() })
         };
-        let known = known.cloned().or_else(revived);
+        let known = known.first().cloned().or_else(revived);
         match self.data(here, known.as_ref()).await {
             Ok(data) => Plan::Write { here, known, data },
             Err(failure) => Plan::Fail(failure),
@@ -107,10 +104,10 @@ impl Run<'_> {
         match plan {
             Plan::Fail(failure) => (Kept::Same, Err(failure)),
             Plan::Remove(known) => self.remove(row, known).await,
-            Plan::Write { here, known: None, data } => self.create(row, here, data).await,
+            Plan::Write { here, known: None, data } => self.create(row, here, data, "").await,
             Plan::Write { here, known: Some(known), data } => match self.update(here, &known, &data).await {
                 // Somebody removed it there: it is made anew.
-                Err(Failure::Missing) => self.make_anew(row, here).await,
+                Err(Failure::Missing) => self.make_anew(row, here, &known.id).await,
                 Err(failure) => (Kept::Same, Err(failure)),
                 Ok(updated) => {
                     let outcome = self.members(here, updated.as_ref().unwrap_or(&known), Some(&known)).await;
@@ -120,7 +117,7 @@ impl Run<'_> {
                     // The group is gone there, or a member. Nobody knows before the group itself is told.
                     let told = Connection { attributes: Map::new(), ..known };
                     match self.update(here, &told, &data).await {
-                        Err(Failure::Missing) => self.make_anew(row, here).await,
+                        Err(Failure::Missing) => self.make_anew(row, here, &told.id).await,
                         _ => outcome,
                     }
                 }
@@ -129,31 +126,47 @@ impl Run<'_> {
     }
 
     /// The target is not to know the object, or nobody knows it here.
-    async fn remove(&self, row: &Claimed, known: Option<&Connection>) -> Outcome {
-        let remote = known.map(|known| known.remote_id.clone()).or_else(|| row.remote_id.clone());
-        let remote = match (remote, &row.sought) {
-            (Some(remote), _) if !remote.is_empty() => remote,
+    async fn remove(&self, row: &Claimed, known: &[Connection]) -> Outcome {
+        let mut accounts: Vec<&str> = known.iter().map(|known| known.remote_id.as_str()).collect();
+        let others = row.remote_ids.iter().map(String::as_str);
+        accounts.extend(others.filter(|id| known.iter().all(|known| known.remote_id != *id)).collect::<Vec<_>>());
+        accounts.retain(|id| !id.is_empty());
+        let found = match &row.sought {
             // It may have been made there without our hearing of it.
-            (_, Some(marks)) => match self.target.seek(&self.wire, row.model, marks).await {
-                Ok(Some(found)) => found,
-                Ok(None) => return (Kept::None, Ok(Done::Forget)),
+            Some(marks) if accounts.is_empty() => match self.target.seek(&self.wire, row.model, marks).await {
+                Ok(found) => found,
                 Err(failure) => return (Kept::Same, Err(failure)),
             },
-            _ => return (Kept::None, Ok(Done::Forget)),
+            _ => None,
         };
-        match self.owner(row, &remote).await {
-            // Somebody else of the same name took it over meanwhile.
-            Ok(Some(_)) => return (Kept::None, Ok(Done::Forget)),
-            Ok(None) => {}
-            Err(failure) => return (Kept::Same, Err(failure)),
+        accounts.extend(found.as_deref());
+        let mut failed = None;
+        for account in accounts {
+            // One that stays is no reason to leave the others, unless nobody answers.
+            match self.remove_one(row, account).await {
+                Ok(()) => {}
+                Err(failure @ Failure::Away { .. }) => return (Kept::Same, Err(failure)),
+                Err(failure) => failed = failed.or(Some(failure)),
+            }
         }
-        match self.target.remove(&self.wire, row.model, &remote).await {
+        match failed {
+            Some(failure) => (Kept::Same, Err(failure)),
+            None => (Kept::Not(known.iter().map(|known| known.id.clone()).collect()), Ok(Done::Forget)),
+        }
+    }
+
+    async fn remove_one(&self, row: &Claimed, remote: &str) -> Result<(), Failure> {
+        // Somebody else of the same name took it over meanwhile.
+        if self.owner(row, remote).await?.is_some() {
+            return Ok(());
+        }
+        match self.target.remove(&self.wire, row.model, remote).await {
             Ok(()) | Err(Failure::Missing) => {
                 let fields = json!({"model": row.model.word(), "object": row.key, "remote_id": remote});
                 self.wire.journal.info("Removed from the target", fields);
-                (Kept::None, Ok(Done::Forget))
+                Ok(())
             }
-            Err(failure) => (Kept::Same, Err(failure)),
+            Err(failure) => Err(failure),
         }
     }
 
@@ -194,25 +207,26 @@ impl Run<'_> {
         travel.then_some(&here.members)
     }
 
-    async fn make_anew(&self, row: &Claimed, here: &Here) -> Outcome {
+    /// Makes an object again that is gone there; the connection `lost` takes it.
+    async fn make_anew(&self, row: &Claimed, here: &Here, lost: &str) -> Outcome {
         let data = match self.data(here, None).await {
             Ok(data) => data,
-            Err(failure) => return (Kept::None, Err(failure)),
+            Err(failure) => return failed(failure, lost),
         };
         let noted = match self.new_marks(row, &data) {
             Some(marks) => self.note(&[(row, marks)]).await,
             None => Ok(()),
         };
         match noted {
-            Ok(()) => self.create(row, here, data).await,
-            Err(failure) => (Kept::None, Err(failure)),
+            Ok(()) => self.create(row, here, data, lost).await,
+            Err(failure) => failed(failure, lost),
         }
     }
 
-    async fn create(&self, row: &Claimed, here: &Here, data: Map) -> Outcome {
+    async fn create(&self, row: &Claimed, here: &Here, data: Map, lost: &str) -> Outcome {
         // A creation whose end nobody heard of may have succeeded.
         if row.sought.is_some() {
-            match self.adopt(row, here, &data).await {
+            match self.adopt(row, here, (&data, lost)).await {
                 Ok(Some(found)) => return self.members(here, &found, None).await,
                 Ok(None) => {}
                 Err(failure) => return (Kept::Same, Err(failure)),
@@ -223,20 +237,25 @@ impl Run<'_> {
             Ok(remote_id) => {
                 self.wire.journal.info("Created at the target", facts(here, &remote_id));
                 let attributes = self.kept(&data);
-                let made = Connection { remote_id, attributes, members: members.to_vec(), ..Connection::default() };
+                let made = Connection { id: lost.to_owned(), remote_id, attributes, members: members.to_vec() };
                 self.members(here, &made, None).await
             }
-            Err(Failure::Conflict(reason)) => match self.adopt(row, here, &data).await {
+            Err(Failure::Conflict(reason)) => match self.adopt(row, here, (&data, lost)).await {
                 Ok(Some(found)) => self.members(here, &found, None).await,
-                Ok(None) => failed(Failure::Conflict(reason)),
-                Err(failure) => failed(failure),
+                Ok(None) => failed(Failure::Conflict(reason), lost),
+                Err(failure) => failed(failure, lost),
             },
-            Err(failure) => failed(failure),
+            Err(failure) => failed(failure, lost),
         }
     }
 
     /// Takes over what is at the target already, unless it is somebody else's.
-    async fn adopt(&self, row: &Claimed, here: &Here, data: &Map) -> Result<Option<Connection>, Failure> {
+    async fn adopt(
+        &self,
+        row: &Claimed,
+        here: &Here,
+        (data, lost): (&Map, &str),
+    ) -> Result<Option<Connection>, Failure> {
         let marks = self.marks(here.model, data);
         let Some(found) = self.target.seek(&self.wire, here.model, &marks).await? else { return Ok(None) };
         if self.owner(row, &found).await?.is_some() {
@@ -248,7 +267,7 @@ impl Run<'_> {
         let attributes = self.kept(data);
         let remote_id = self.target.update(&self.wire, here.model, &found, &attributes, members).await?;
         self.wire.journal.info("Found at the target", facts(here, &remote_id));
-        Ok(Some(Connection { remote_id, attributes, members: members.to_vec(), ..Connection::default() }))
+        Ok(Some(Connection { id: lost.to_owned(), remote_id, attributes, members: members.to_vec() }))
     }
 
     /// Sends what differs from what was last sent; none when nothing does.

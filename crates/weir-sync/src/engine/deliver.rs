@@ -84,7 +84,7 @@ impl Engine {
         }
         let mut run = match self.open(&assigned, journal, false).await {
             Ok(run) => run,
-            Err(failure) => return Ok(End::At(self.blocked(number, &failure, journal).await?)),
+            Err(failure) => return Ok(End::At(self.blocked((number, known.turn), &failure, journal).await?)),
         };
         match run.drain(budget, None).await? {
             Some(until) => Ok(End::At(until)),
@@ -95,10 +95,10 @@ impl Engine {
         }
     }
 
-    /// Leaves a target alone for a while; gives the end of it.
+    /// Leaves a target alone for a while; gives the end of it. What was asked in an earlier turn says nothing about now.
     pub(super) async fn blocked(
         &self,
-        number: i64,
+        (number, turn): (i64, i64),
         failure: &Failure,
         journal: &Journal,
     ) -> Result<DateTime<Utc>, ApiError> {
@@ -111,7 +111,12 @@ impl Engine {
         let until = site.clock.now() + backoff(known.failures).max(asked);
         let reason = failure.reason();
         let mut unit = Unit::new(site, Actor::system());
-        state::block(&mut unit.tx, number, until, &reason).await.map_err(store)?;
+        if !state::block(&mut unit.tx, (number, turn), until, &reason).await.map_err(store)? {
+            unit.rollback().await?;
+            journal.info("The target answered too late to be left alone for it", json!({"reason": reason}));
+            let now = state::target(&site.db, number).await.map_err(store)?;
+            return Ok(now.blocked_until.unwrap_or_else(|| site.clock.now()));
+        }
         if matches!(failure, Failure::Stop(_) | Failure::Unmapped(_) | Failure::Unknown { .. }) {
             let provider = provider::find(&unit.snapshot, number);
             if let Some(kind) = provider.and_then(|provider| self.kinds.find(provider.kind.model)) {
@@ -155,7 +160,7 @@ impl Run<'_> {
         let started = Instant::now();
         let (site, number) = (&self.engine.site, self.assigned.number);
         let which = model.map_or(Which::Due, Which::Of);
-        let mut failures = state::target(&site.db, number).await.map_err(store)?.failures;
+        let state::TargetRow { mut failures, mut turn, .. } = state::target(&site.db, number).await.map_err(store)?;
         let mut many = WIDTH;
         loop {
             // Whoever goes on does it by the new settings.
@@ -170,6 +175,7 @@ impl Run<'_> {
                 Round::Good if failures > 0 => {
                     let mut tx = site.db.tx();
                     state::unblock(&mut tx, number).await.map_err(store)?;
+                    turn = state::target(&mut tx, number).await.map_err(store)?.turn;
                     tx.commit().await.map_err(store)?;
                     failures = 0;
                 }
@@ -178,7 +184,7 @@ impl Run<'_> {
                 Round::Trouble(_) if !self.is_current() => return Ok(Some(site.clock.now())),
                 Round::Trouble(failure) if self.reopened(&failure).await? => continue,
                 Round::Trouble(failure) => {
-                    return Ok(Some(self.engine.blocked(number, &failure, self.wire.journal).await?));
+                    return Ok(Some(self.engine.blocked((number, turn), &failure, self.wire.journal).await?));
                 }
             }
             many = if begun.elapsed() < QUICK { BATCH } else { WIDTH };
@@ -260,7 +266,8 @@ impl Run<'_> {
         // Boxed one by one: the compiler cannot tell that closures around them are good for every lifetime.
         let mut planning: Vec<BoxFuture<'_, Plan<'_>>> = Vec::with_capacity(rows.len());
         for row in rows {
-            planning.push(self.plan(row, sight.here.get(&row.key), sight.known.get(&row.key)).boxed());
+            let known = sight.known.get(&row.key).map(Vec::as_slice).unwrap_or_default();
+            planning.push(self.plan(row, sight.here.get(&row.key), known).boxed());
         }
         let plans: Vec<Plan<'_>> = stream::iter(planning).buffered(WIDTH).collect().await;
         let plans: Vec<(&Claimed, Plan<'_>)> = rows.iter().zip(plans).collect();

@@ -108,12 +108,13 @@ impl Engine {
         let when = (&*site.random, site.clock.now());
         state::enqueue(&mut tx, when, target.number, model, &[Change::of(key)]).await.map_err(store)?;
         crate::tasks::wake(&mut tx, when, target).await.map_err(store)?;
+        let turn = state::target(&mut tx, target.number).await.map_err(store)?.turn;
         tx.commit().await.map_err(store)?;
         let override_dry_run = manner == Manner::Shown { override_dry_run: true };
         let mut run = match self.open(target, journal, override_dry_run).await {
             Ok(run) => run,
             Err(failure) => {
-                self.blocked(target.number, &failure, journal).await?;
+                self.blocked((target.number, turn), &failure, journal).await?;
                 return Ok(true);
             }
         };

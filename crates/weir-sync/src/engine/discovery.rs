@@ -72,11 +72,12 @@ impl Run<'_> {
         for (key, remote) in pairs {
             let which = (model, key);
             // Told of meanwhile, or there twice.
-            if connection::find(&mut tx, &tables, number, which).await?.is_some() {
+            if !connection::of_object(&mut tx, &tables, number, which).await?.is_empty() {
                 continue;
             }
             let new = Connection { remote_id: remote.id, attributes: remote.attributes, ..Connection::default() };
-            if connection::save(&mut tx, site.random.uuid(), (&tables, number), which, &new).await? == Saved::Kept {
+            let saved = connection::save(&mut tx, site.random.uuid(), (&tables, number), which, (&new, None)).await?;
+            if saved == Saved::Kept {
                 linked += 1;
             }
         }

@@ -99,6 +99,7 @@ impl Engine {
         } else {
             state::want_again(&mut tx, number).await.map_err(store)?;
         }
+        let turn = state::target(&mut tx, number).await.map_err(store)?.turn;
         tx.commit().await.map_err(store)?;
         if !mine {
             journal.info("Synchronization is already running. Skipping.", json!({}));
@@ -107,9 +108,9 @@ impl Engine {
         // A fresh look at what the target can do and which token opens it.
         assigned.kind.forget(number);
         let ended = match self.open(&assigned, journal, false).await {
-            Ok(mut run) => run.everything(holder, progress).await,
+            Ok(mut run) => run.everything(holder, turn, progress).await,
             Err(failure) => {
-                self.blocked(number, &failure, journal).await?;
+                self.blocked((number, turn), &failure, journal).await?;
                 Err(Halt::Target)
             }
         };
@@ -131,7 +132,12 @@ impl Engine {
 }
 
 impl Run<'_> {
-    async fn everything(&mut self, holder: Uuid, progress: &(dyn Fn(f64) + Send + Sync)) -> Result<(), Halt> {
+    async fn everything(
+        &mut self,
+        holder: Uuid,
+        turn: i64,
+        progress: &(dyn Fn(f64) + Send + Sync),
+    ) -> Result<(), Halt> {
         let pages = self.count().await?.div_ceil(self.terms.common.page_size()).max(1);
         let limit = self.terms.common.page_timeout().mul_f64(pages as f64 * 1.5);
         let mut pace = Pace { started: Instant::now(), limit, pages, done: 0, holder, progress };
@@ -145,7 +151,7 @@ impl Run<'_> {
                     found = self.discover(model, holder, until).await;
                 }
                 if let Err(failure) = found {
-                    self.engine.blocked(self.assigned.number, &failure, self.wire.journal).await?;
+                    self.engine.blocked((self.assigned.number, turn), &failure, self.wire.journal).await?;
                     return Err(Halt::Target);
                 }
             }

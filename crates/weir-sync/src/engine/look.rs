@@ -40,7 +40,8 @@ impl Here {
 #[derive(Default)]
 pub(super) struct Sight {
     pub(super) here: HashMap<String, Here>,
-    pub(super) known: HashMap<String, Connection>,
+    /// The connection in use first.
+    pub(super) known: HashMap<String, Vec<Connection>>,
 }
 
 impl Run<'_> {

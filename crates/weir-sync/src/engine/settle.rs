@@ -39,7 +39,7 @@ impl Ended<'_> {
     fn is_certain(&self) -> bool {
         match (&self.kept, &self.result) {
             (Kept::Is { .. }, _) | (_, Ok(_)) => true,
-            (Kept::None, Err(failure)) => {
+            (Kept::Not(_), Err(failure)) => {
                 matches!(failure, Failure::Bad(_) | Failure::Conflict(_) | Failure::Missing | Failure::Unknown { .. })
             }
             (Kept::Same, Err(_)) => false,
@@ -48,7 +48,7 @@ impl Ended<'_> {
 
     /// Whether something is known now that would be missed after a power cut.
     fn is_news(&self) -> bool {
-        matches!(self.kept, Kept::Is { before: None, .. } | Kept::None)
+        matches!(self.kept, Kept::Is { before: None, .. } | Kept::Not(_))
     }
 }
 
@@ -119,18 +119,19 @@ impl Run<'_> {
         for (it, _) in ended {
             let which = (it.row.model, it.row.key.as_str());
             let Kept::Is { new: connection, before } = &it.kept else {
-                if matches!(it.kept, Kept::None) {
-                    connection::forget(tx, &tables, number, which).await?;
+                if let Kept::Not(ids) = &it.kept {
+                    connection::forget(tx, &tables, it.row.model, ids).await?;
                 }
                 continue;
             };
-            match connection::save(tx, site.random.uuid(), (&tables, number), which, connection).await? {
+            let kept = (connection, before.as_deref());
+            match connection::save(tx, site.random.uuid(), (&tables, number), which, kept).await? {
                 Saved::Taken => {
                     failed.insert(it.row.id.clone());
                 }
                 // The deletion did not know what the target calls it; whoever is told next has to.
                 Saved::Gone => {
-                    gone.push(Change { key: it.row.key.clone(), gone: Some(connection.remote_id.clone()) });
+                    gone.push(Change { key: it.row.key.clone(), gone: Some(vec![connection.remote_id.clone()]) });
                 }
                 Saved::Kept if it.row.model == Model::User => match before {
                     None => new.push(it.row.key.as_str()),
@@ -140,7 +141,7 @@ impl Run<'_> {
                     }
                     Some(_) => {}
                 },
-                Saved::Kept => {}
+                Saved::Kept | Saved::Removed => {}
             }
         }
         // Groups could not name somebody whom the target did not know, or not by this name.
@@ -159,13 +160,14 @@ impl Run<'_> {
         let which = (ended.row.model, ended.row.key.as_str());
         let mut tx = site.db.tx();
         tx.begin_write().await?;
-        if connection::find(&mut tx, &tables, number, which).await?.is_some() {
+        let known = connection::of_object(&mut tx, &tables, number, which).await?;
+        if known.iter().any(|known| known.remote_id == new.remote_id) {
             return tx.rollback().await;
         }
         // What was sent may be of yesterday.
-        let known = Connection { attributes: weir_core::Map::new(), ..new.clone() };
-        let saved = connection::save(&mut tx, site.random.uuid(), (&tables, number), which, &known).await?;
-        let gone = (saved == Saved::Gone).then(|| new.remote_id.clone());
+        let known = Connection { attributes: weir_core::Map::new(), id: String::new(), ..new.clone() };
+        let saved = connection::save(&mut tx, site.random.uuid(), (&tables, number), which, (&known, None)).await?;
+        let gone = (saved == Saved::Gone).then(|| vec![new.remote_id.clone()]);
         let change = Change { key: ended.row.key.clone(), gone };
         state::enqueue(&mut tx, (&*site.random, now), number, ended.row.model, &[change]).await?;
         crate::tasks::wake(&mut tx, (&*site.random, now), self.assigned).await?;

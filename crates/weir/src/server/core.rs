@@ -111,9 +111,11 @@ impl Core {
         weir_flow::resources::hooks(&mut hooks, Arc::clone(&plans));
         weir_http::hooks(&mut hooks);
         hooks.add(BlueprintInstance::MODEL, blueprints.hooks());
+        let registry = registry();
+        weir_identity::permission::hooks(&mut hooks, &registry);
         let prefix = config.http().prefix();
         let (clock, random) = (options.clock, options.random);
-        let parts = SiteParts { db, registry: registry(), hooks, clock, random, prefix: prefix.clone() };
+        let parts = SiteParts { db, registry, hooks, clock, random, prefix: prefix.clone() };
         let begun = std::time::Instant::now();
         let site = Site::open(parts).await.context("reading the configuration")?;
         locate(&site, config).await?;

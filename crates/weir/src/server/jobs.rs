@@ -172,13 +172,12 @@ struct Clean {
 
 impl Clean {
     /// Events leave the trail so that it stays verifiable.
-    async fn events(&self, cx: &JobCx) -> Result<()> {
+    async fn events(&self, cx: &JobCx) -> Result<u64> {
         let (site, now) = (&self.core.site, cx.now());
         let key = site.installation.chain_key();
         let expired = ("expires <= $1", &[Val::from(now)][..]);
-        note(cx, "audit_event", chain::remove_all(cx.db(), &key, now, expired, Reason::Expired).await?);
+        let ended = chain::remove_all(cx.db(), &key, now, expired, Reason::Expired).await?;
         let count = chain::enforce(cx.db(), &key, now, self.budget).await?;
-        note(cx, "audit_event", count);
         if count > 0 {
             let message = format!("The audit trail has outgrown its budget: the {count} oldest events were removed.");
             let (most, largest) = self.budget;
@@ -187,7 +186,21 @@ impl Clean {
             unit.event(Event::new(action::CONFIGURATION_WARNING, "authentik_events", context)).await?;
             unit.commit().await?;
         }
-        Ok(())
+        Ok(ended + count)
+    }
+
+    /// Sessions, which bring more with them than a row.
+    async fn sessions(&self, cx: &JobCx) -> Result<u64> {
+        let mut count = 0;
+        loop {
+            let mut tx = relaxed(cx.db());
+            let removed = session::delete_expired(&mut tx, cx.now(), BATCH).await?;
+            tx.commit().await?;
+            count += removed;
+            if removed == 0 {
+                return Ok(count);
+            }
+        }
     }
 }
 
@@ -195,39 +208,35 @@ impl Clean {
 impl JobHandler for Clean {
     async fn run(&self, cx: &JobCx) -> Result<()> {
         let (db, now) = (cx.db(), cx.now());
-        let mut sessions = 0;
-        loop {
-            let mut tx = relaxed(db);
-            let removed = session::delete_expired(&mut tx, now, BATCH).await?;
-            tx.commit().await?;
-            sessions += removed;
-            if removed == 0 {
-                break;
-            }
-        }
-        note(cx, "identity_session", sessions);
-        self.events(cx).await?;
+        let mut removed = Removed::of(cx);
+        removed.add("identity_session", self.sessions(cx).await?);
+        removed.add("audit_event", self.events(cx).await?);
         for (table, key, end) in EXPIRING {
             let sql =
                 format!("DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE {end} <= $1 LIMIT $2)");
             let mut count = 0;
             loop {
                 let mut tx = relaxed(db);
-                let removed = tx.write(&sql, &[now.into(), BATCH.into()]).await?;
+                let gone = tx.write(&sql, &[now.into(), BATCH.into()]).await?;
                 tx.commit().await?;
-                count += removed;
-                if removed == 0 {
+                count += gone;
+                if gone == 0 {
                     break;
                 }
             }
-            note(cx, table, count);
+            removed.add(table, count);
         }
-        note(cx, "identity_user", user::delete_ended(&self.core.site).await?);
+        removed.add("identity_user", user::delete_ended(&self.core.site).await?);
         let mut tx = relaxed(db);
-        note(cx, "reputation", reputation::delete_expired(&mut tx, now).await?);
-        note(cx, "invitation", invitation::delete_old(&mut tx, now).await?);
-        note(cx, "job", jobs::purge(&mut tx, now - self.kept).await?);
-        Ok(tx.commit().await?)
+        let reputation = reputation::delete_expired(&mut tx, now).await?;
+        let invitations = invitation::delete_old(&mut tx, now).await?;
+        let tasks = jobs::purge(&mut tx, now - self.kept).await?;
+        tx.commit().await?;
+        removed.add("reputation", reputation);
+        removed.add("invitation", invitations);
+        removed.add("job", tasks);
+        removed.say();
+        Ok(())
     }
 }
 
@@ -238,9 +247,30 @@ fn relaxed(db: &Db) -> weir_store::Tx {
     tx
 }
 
-fn note(cx: &JobCx, table: &str, count: u64) {
-    if count > 0 {
-        cx.log(LogLevel::Info, format!("Removed {count} rows of {table}"), Value::Null);
+/// What a cleaning task removed, by table. Each table is logged as soon as it is clean, the sum at the end.
+struct Removed<'c> {
+    cx: &'c JobCx,
+    tables: BTreeMap<&'static str, u64>,
+}
+
+impl<'c> Removed<'c> {
+    fn of(cx: &'c JobCx) -> Self {
+        Self { cx, tables: BTreeMap::new() }
+    }
+
+    fn add(&mut self, table: &'static str, count: u64) {
+        self.tables.insert(table, count);
+        if count > 0 {
+            let fields = json!({"table": table, "removed": count});
+            self.cx.log(LogLevel::Info, format!("Removed {count} rows of {table}"), fields);
+        }
+    }
+
+    /// The sum, and what was looked at.
+    fn say(self) {
+        let sum: u64 = self.tables.values().sum();
+        let text = if sum == 0 { "Nothing had to be removed".to_owned() } else { format!("Removed {sum} rows") };
+        self.cx.log(LogLevel::Info, text, json!({"removed": self.tables}));
     }
 }
 
@@ -256,11 +286,10 @@ impl JobHandler for Forget {
         let theirs = [Val::from(user), before.into()];
         // That they deleted themselves is all that stays.
         let condition = "user_id = $1 AND created <= $2 AND NOT (action = 'model_deleted' AND created = $2)";
-        note(
-            cx,
-            "audit_event",
-            chain::remove_all(cx.db(), &key, cx.now(), (condition, &theirs[..]), Reason::Forgotten).await?,
-        );
+        let count = chain::remove_all(cx.db(), &key, cx.now(), (condition, &theirs[..]), Reason::Forgotten).await?;
+        let mut removed = Removed::of(cx);
+        removed.add("audit_event", count);
+        removed.say();
         Ok(())
     }
 }
@@ -273,7 +302,7 @@ impl JobHandler for Rotate {
         let done = token::rotate_expired(&self.0.site).await?;
         if done.rotated + done.deleted > 0 {
             let text = format!("Gave {} tokens a new key, removed {}", done.rotated, done.deleted);
-            cx.log(LogLevel::Info, text, Value::Null);
+            cx.log(LogLevel::Info, text, json!({"rotated": done.rotated, "removed": {"identity_token": done.deleted}}));
         }
         Ok(())
     }
@@ -311,9 +340,11 @@ struct TrimPasswords(Arc<Core>);
 impl JobHandler for TrimPasswords {
     async fn run(&self, cx: &JobCx) -> Result<()> {
         let mut tx = relaxed(cx.db());
-        let removed = unique_password::trim(&mut tx, &self.0.site.snapshot()).await?;
+        let count = unique_password::trim(&mut tx, &self.0.site.snapshot()).await?;
         tx.commit().await?;
-        note(cx, "password_history", removed);
+        let mut removed = Removed::of(cx);
+        removed.add("password_history", count);
+        removed.say();
         Ok(())
     }
 }

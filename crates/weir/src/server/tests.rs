@@ -153,6 +153,11 @@ async fn housekeeping_removes_what_has_ended_and_keeps_the_rest() {
     }
     let done = jobs::list(&db, &JobFilter::default()).await.unwrap();
     assert!(done.items.iter().all(|job| job.state == JobState::Done), "{:?}", done.items);
+    let clean = done.items.iter().find(|job| job.actor_name == "clean_expired").unwrap();
+    let said: Vec<&str> = clean.logs.iter().map(|line| line.event.as_str()).collect();
+    assert_eq!(said, ["Removed 1 rows of identity_session", "Removed 1 rows of audit_event", "Removed 2 rows"]);
+    let removed = &clean.logs[2].attributes["removed"];
+    assert_eq!((&removed["audit_event"], &removed["mail_outbox"]), (&json!(1), &json!(0)), "{removed}");
 }
 
 #[tokio::test]
