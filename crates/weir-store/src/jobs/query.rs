@@ -124,7 +124,7 @@ const ORDERINGS: &[(&str, &str)] = &[
     ("created", "created"),
     ("retries", "attempts"),
     ("eta", "eta"),
-    ("uid", "uid"),
+    ("uid", "(actor_name || ':' || uid)"),
     ("rel_obj_id", "rel_id"),
     ("aggregated_status", "aggregated_status"),
     ("description", "description"),

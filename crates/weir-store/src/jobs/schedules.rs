@@ -302,7 +302,7 @@ pub struct ScheduleFilter {
 const ORDERINGS: &[(&str, &str)] = &[
     ("id", "id"),
     ("identifier", "identifier"),
-    ("uid", "uid"),
+    ("uid", "(actor_name || ':' || uid)"),
     ("actor_name", "actor_name"),
     ("rel_obj_id", "rel_id"),
     ("crontab", "crontab"),

@@ -52,6 +52,24 @@ fn crontabs_have_five_fields_and_must_come_true() {
 }
 
 #[tokio::test]
+async fn schedules_are_ordered_by_the_names_that_they_show() {
+    let db = test_db().await;
+    let bench = bench(&db);
+    let of_object = NewSchedule { uid: Some("b".to_owned()), identifier: None, ..hourly() };
+    let other = NewSchedule::new("other", "another", "0 * * * *");
+    for new in [&of_object, &hourly(), &other] {
+        add(&db, bench.clock.now(), new).await;
+    }
+    let names = async |ordering: &str| -> Vec<String> {
+        let filter =
+            ScheduleFilter { ordering: Some(ordering.to_owned()), page: 1, page_size: 9, ..Default::default() };
+        schedules::list(&db, &filter).await.unwrap().items.into_iter().map(|schedule| schedule.uid).collect()
+    };
+    assert_eq!(names("uid").await, ["another", "puppet", "puppet:b"]);
+    assert_eq!(names("-uid").await, ["puppet:b", "puppet", "another"]);
+}
+
+#[tokio::test]
 async fn a_schedule_sends_one_job_for_all_the_time_missed() {
     let db = test_db().await;
     let bench = bench(&db);
