@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import PASSWORD, free_port, wait_for
+from conftest import PASSWORD, TOKEN, free_port, wait_for
 from scim_target import ScimTarget
 from services import Service
 
@@ -562,6 +562,27 @@ def test_an_account_that_is_connected_during_a_delivery_is_the_one_in_use(server
     wait_for("the new name there", lambda: named(target, theirs) == "Ada King")
     server.api("DELETE", f"/core/users/{user['pk']}/")
     wait_for("both gone", lambda: not {row["scim_id"] for row in known} & set(target.resources["Users"]))
+
+
+def test_of_fifty_who_connect_one_account_one_does(server, target):
+    made = provider(server, f"{target.url}/v2", application=False)
+    users = [server.user(f"user-{number:02}") for number in range(10)]
+    theirs = target.add("Users", {"userName": "their-name", "emails": []})
+    answers = []
+
+    def claim(number):
+        body = {"provider": made["pk"], "user": users[number % 10]["pk"], "scim_id": theirs}
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        answers.append(requests.post(f"{server.url}/api/v3/providers/scim_users/", json=body, headers=headers))
+
+    threads = [threading.Thread(target=claim, args=(number,)) for number in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    statuses = sorted(answer.status_code for answer in answers)
+    assert statuses == [201] + [400] * 49, [a.text for a in answers if a.status_code not in (201, 400)][:3]
+    assert len(server.api("GET", "/providers/scim_users/?page_size=100")["results"]) == 1
 
 
 def test_a_late_answer_says_nothing_about_a_target_that_was_replayed(server, target):
