@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
+from conftest import PASSWORD
 
 
 def encode(data):
@@ -124,6 +125,82 @@ def test_an_agent_begins_a_sign_in_that_one_browser_goes_on_with(place):
     assert answers.count(302) == 1, answers
 
 
+def test_who_is_bound_to_the_device_gets_a_token_for_it_alone(place, tmp_path):
+    server, connector, key = place
+    agent = Agent(server, key, "SN-1")
+    dth = {"X-Authentik-Platform-Auth-DTH": hashlib.sha256(agent.token.encode()).hexdigest()}
+    server.flow("quiet", "authorization", authentication="require_authenticated")
+    flow = server.api("GET", "/flows/instances/quiet/")
+    path = f"/endpoints/agents/connectors/{connector['connector_uuid']}/"
+    server.api("PATCH", path, {"authorization_flow": flow["pk"], "auth_session_duration": "hours=1"})
+    ann = server.user("ann")
+    server.set_password(ann)
+    browser = server.signed_in("ann")
+    begin = lambda: agent.call("POST", "auth_ia/").json()["url"]
+    opened = lambda headers=dth, who=browser: who.http.get(begin(), headers=headers, allow_redirects=False)
+    assert opened().status_code == 403, "nobody is bound to the device"
+    device = server.api("GET", "/endpoints/devices/?identifier=SN-1")["results"][0]
+    binding = server.api("POST", "/endpoints/device_bindings/", {"target": device["device_uuid"], "user": ann["pk"], "order": 0})
+    for wrong in [{}, {"X-Authentik-Platform-Auth-DTH": "0" * 64}]:
+        assert opened(wrong).status_code == 403, "another browser than the agent's"
+    answer = opened()
+    assert answer.status_code == 302, answer.text
+    target, _, token = answer.headers["Location"].partition("?ak-auth-ia-token=")
+    assert target == "goauthentik.io://platform/finished"
+    config = agent.call("GET", "agent_config/").json()
+    check_signature(config["jwks_auth"]["keys"][0], token, tmp_path)
+    claims = json.loads(decode(token.split(".")[1]))
+    assert (claims["aud"], claims["preferred_username"]) == (config["device_id"], "ann")
+    assert claims["exp"] - claims["iat"] == 3600
+    logins = [event for event in server.events("login") if event["context"].get("auth_method") == "agent"]
+    assert [event["user"]["username"] for event in logins] == ["ann"]
+    assert logins[0]["context"]["device"]["name"] == "laptop SN-1" and token not in json.dumps(logins)
+
+    # A group of devices is another way in; what is bound to neither is shut.
+    server.api("PATCH", f"/endpoints/device_bindings/{binding['pk']}/", {"enabled": False})
+    assert opened().status_code == 403
+    group = server.api("POST", "/endpoints/device_access_groups/", {"name": "floor"})["pbm_uuid"]
+    server.api("PATCH", f"/endpoints/devices/{device['device_uuid']}/", {"access_group": group})
+    assert opened().status_code == 403
+    server.api("POST", "/policies/bindings/", {"target": group, "user": ann["pk"], "order": 0})
+    assert opened().status_code == 302
+    bob = server.user("bob")
+    server.set_password(bob)
+    assert opened(who=server.signed_in("bob")).status_code == 403
+
+    # Who is not signed in does that first, and comes back by the same link.
+    stranger, url = server.browser(), begin()
+    sent = stranger.http.get(url, headers=dth, allow_redirects=False)
+    assert sent.status_code == 302 and "/flows/-/default/authentication/" in sent.headers["Location"]
+    assert browser.http.get(url, headers=dth, allow_redirects=False).status_code == 302
+    assert browser.http.get(url, headers=dth, allow_redirects=False).status_code == 403, "once"
+    server.api("PATCH", f"/core/users/{ann['pk']}/", {"is_active": False})
+    assert opened().status_code in (302, 403) and "ak-auth" not in opened().headers.get("Location", "")
+
+
+def test_a_flow_that_asks_ends_with_the_agent_too(place):
+    server, connector, key = place
+    agent = Agent(server, key, "SN-1")
+    dth = {"X-Authentik-Platform-Auth-DTH": hashlib.sha256(agent.token.encode()).hexdigest()}
+    flow = server.api("GET", "/flows/instances/default-authentication-flow/")
+    server.api("PATCH", f"/endpoints/agents/connectors/{connector['connector_uuid']}/", {"authorization_flow": flow["pk"]})
+    ann = server.user("ann")
+    server.set_password(ann)
+    device = server.api("GET", "/endpoints/devices/?identifier=SN-1")["results"][0]
+    server.api("POST", "/endpoints/device_bindings/", {"target": device["device_uuid"], "user": ann["pk"], "order": 0})
+    for username, hint, ending in [("ann", "?login_hint=ann", "xak-flow-redirect"), ("akadmin", "", "ak-stage-access-denied")]:
+        browser = server.browser()
+        url = agent.call("POST", f"auth_ia/{hint}").json()["url"]
+        assert browser.http.get(url, headers=dth, allow_redirects=False).status_code == 302
+        slug = "default-authentication-flow"
+        if browser.get(slug)["component"] == "ak-stage-identification":
+            assert not hint
+            browser.post(slug, {"uid_field": username})
+        last = browser.post(slug, {"password": PASSWORD})
+        assert last["component"] == ending, last
+        assert last.get("to", "").startswith("goauthentik.io://platform/finished") == (username == "ann")
+
+
 def test_tokens_open_nothing_but_their_own(place):
     server, connector, key = place
     agent = Agent(server, key, "SN-1")
@@ -135,6 +212,8 @@ def test_tokens_open_nothing_but_their_own(place):
     for secret in [key, agent.token]:
         answer = requests.get(f"{server.url}/api/v3/core/users/me/", headers={"Authorization": f"Bearer {secret}"}, timeout=20)
         assert answer.status_code == 403
+    for reserved in ["chrome.google.com/host", "fleetdm.com/uuid"]:
+        assert Agent(server, key, reserved).refused.status_code == 400, "no agent passes for another's device"
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(lambda _: Agent(server, key, "SN-2"), range(20)))
     assert len(server.api("GET", "/endpoints/devices/?identifier=SN-2")["results"]) == 1

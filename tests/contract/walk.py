@@ -61,6 +61,9 @@ def samples():
     HINTS.setdefault(SCIM_MAPPING, {}).setdefault("body", {})["expression"] = "return {}"
     ACTIONS["propertymappings_all_test_create"]["of"] = SCIM_MAPPING
     ACTIONS["core_transactional_applications_update"]["json"] = Call("application_with_provider")
+    # What this server can do: devices are there to be bound, keys of enclaves are entered by hand.
+    HINTS["/endpoints/device_bindings/"] = {"body": {"target": Call("device"), "user": Ref(USERS)}}
+    HINTS["/endpoints/agents/psso/ise/"] = {"body": {"apple_enclave_key_id": Unique(), "user": Ref(USERS)}}
     # Rows that exist meanwhile.
     ACTIONS["tasks_schedules_send_create"]["params"] = {"id": Call("schedule")}
     ACTIONS["tasks_tasks_retry_create"]["params"] = {"message_id": Call("ended_task")}
@@ -153,6 +156,9 @@ class Walk(check.Checker):
                 app = {"name": Unique(), "slug": Unique()}
                 return self.materialise({"app": app, "provider_model": model, "provider": provider})
         raise Missing("a kind of provider")
+
+    def device(self):
+        return self.wait_for("/endpoints/devices/?identifier=cc-first")["device_uuid"]
 
     def schedule(self):
         return self.wait_for("/tasks/schedules/")["id"]
@@ -270,6 +276,12 @@ def agents(walk):
     flow = walk.flow_of("authentication")
     agent = walk.enrolled("cc-" + walk.unique(), authorization_flow=flow["pk"])
     walk.right("endpoints_agents_connectors_auth_ia_create", session=agent)
+    first = walk.device()
+    shown = walk.api("get", f"/endpoints/devices/{first}/")
+    connector = shown["connections_obj"][0]["connector"]
+    token = next(row for row in walk.api("get", f"{TOKENS}?page_size=100")["results"] if row["connector"] == connector)
+    body = {"platform": "mac_os", "enrollment_token": token["token_uuid"]}
+    walk.right("endpoints_agents_connectors_mdm_config_create", {"connector_uuid": connector}, json_body=body)
     doomed = "cc-" + walk.unique()
     walk.enrolled(doomed)
     device = walk.wait_for(f"/endpoints/devices/?identifier={doomed}")

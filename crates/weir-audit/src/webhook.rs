@@ -4,7 +4,7 @@ use crate::{TransportMode, deliver::Parcel, gate::Away};
 use anyhow::{Context as _, Result, anyhow, bail};
 use reqwest::{
     Method, Url,
-    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+    header::{CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
@@ -15,7 +15,7 @@ use weir_pki::CertificateKeyPair;
 use weir_policy::{
     NotificationWebhookMapping, PolicyCx,
     expression::Environment,
-    outbound::{OutboundError, OutboundRequest},
+    outbound::{OutboundError, OutboundRequest, add_headers},
 };
 use weir_resource::{Actor, Snapshot, Unit};
 
@@ -25,8 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const LONGEST: usize = 500;
 /// Bounds of Slack: fields, and characters of a name and of a value.
 const SLACK: (usize, usize, usize) = (25, 256, 1024);
-/// Most headers that a mapping gives.
-const HEADERS: usize = 50;
 
 /// Calls the address: what it answered, for the log.
 pub(crate) async fn send(engine: &App, snapshot: &Arc<Snapshot>, parcel: &Parcel<'_>) -> Result<String> {
@@ -41,7 +39,7 @@ pub(crate) async fn send(engine: &App, snapshot: &Arc<Snapshot>, parcel: &Parcel
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(mapping) = &transport.webhook_mapping_headers {
         let given = map(engine, snapshot, parcel, *mapping.pk()).await?;
-        add(&mut headers, &given)?;
+        add_headers(&mut headers, &given).map_err(|text| anyhow!(text))?;
     }
     let request = OutboundRequest {
         method: Method::POST,
@@ -57,10 +55,8 @@ pub(crate) async fn send(engine: &App, snapshot: &Arc<Snapshot>, parcel: &Parcel
         None => engine.outbound.send(request).await,
     };
     let answer = answer.map_err(|error| match error {
-        OutboundError::Connection(text) | OutboundError::Timeout(text) | OutboundError::Other(text) => {
-            anyhow::Error::new(Away(text))
-        }
         OutboundError::Refused(text) => anyhow!(text),
+        other => anyhow::Error::new(Away(other.to_string())),
     })?;
     let said: String = String::from_utf8_lossy(&answer.body).chars().filter(|c| *c != '\0').take(LONGEST).collect();
     let said = format!("The webhook answered {}: {said}", answer.status);
@@ -118,19 +114,6 @@ fn slack(snapshot: &Snapshot, parcel: &Parcel<'_>) -> Value {
             "footer": format!("Weir {}", env!("CARGO_PKG_VERSION")),
         }],
     })
-}
-
-fn add(headers: &mut HeaderMap, given: &Value) -> Result<()> {
-    let Some(given) = given.as_object() else { bail!("The mapping of headers gave no dictionary") };
-    for (name, value) in given.iter().take(HEADERS) {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let name =
-            HeaderName::from_bytes(name.as_bytes()).with_context(|| format!("{name:?} is no name of a header"))?;
-        // The value may be a secret: it is not repeated.
-        let value = HeaderValue::from_str(&text).with_context(|| format!("the value of {name} is none"))?;
-        headers.insert(name, value);
-    }
-    Ok(())
 }
 
 /// What a mapping gives. Events that its expression writes are kept.

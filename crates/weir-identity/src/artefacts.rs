@@ -116,6 +116,7 @@ pub const STAYS: &[(&str, &str)] = &[
     ("authenticator_static", "identity_device_static"),
     ("authenticator_totp", "identity_device_totp"),
     ("authenticator_webauthn", "identity_device_webauthn"),
+    ("secure_enclave", "endpoint_secure_enclave"),
     ("source_connection", "source_user_connection"),
 ];
 

@@ -88,11 +88,24 @@ impl Engine {
         request: &mut PolicyRequest<'_>,
         groups: Option<&BTreeSet<Uuid>>,
     ) -> anyhow::Result<EngineResult> {
+        let bindings = cx.snapshot.referring_by::<PolicyBinding>(self.target, "target");
+        self.evaluate_bindings(cx, request, groups, bindings).await
+    }
+
+    /// The same for a target that things are bound to in more than one way: these are its bindings.
+    ///
+    /// # Errors
+    /// As [`Engine::evaluate`].
+    pub async fn evaluate_bindings(
+        &self,
+        cx: &mut PolicyCx<'_>,
+        request: &mut PolicyRequest<'_>,
+        groups: Option<&BTreeSet<Uuid>>,
+        mut bindings: Vec<(Uuid, Arc<PolicyBinding>)>,
+    ) -> anyhow::Result<EngineResult> {
         if !request.debug {
             request.locate(cx.site);
         }
-        let snapshot = Arc::clone(cx.snapshot);
-        let mut bindings = snapshot.referring_by::<PolicyBinding>(self.target, "target");
         bindings.retain(|(_, b)| b.enabled);
         bindings.sort_by_key(|(id, b)| (b.order, *id));
         let mut asked = Vec::new();

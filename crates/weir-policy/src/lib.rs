@@ -26,6 +26,7 @@ mod tests;
 pub mod unique_password;
 pub mod webhook_mapping;
 
+pub use binding_hooks::BindingHooks;
 pub use definitions::PolicyBinding;
 pub use dummy::DummyPolicy;
 pub use engine::{Engine, EngineResult, Mode};
@@ -65,7 +66,7 @@ pub fn resources() -> Vec<ResourceType> {
 /// Their special behaviour. Without expressions the sources of expression policies are saved unseen, which is for tests
 /// that have no worker.
 pub fn hooks(set: &mut HookSet, expressions: Option<Arc<Expressions>>) {
-    set.add(PolicyBinding::MODEL, Arc::new(binding_hooks::BindingHooks));
+    set.add(PolicyBinding::MODEL, Arc::new(BindingHooks));
     set.add(EventMatcherPolicy::MODEL, Arc::new(event_matcher::QueryHooks));
     set.add(GeoIPPolicy::MODEL, Arc::new(geoip::GeoIPHooks));
     set.add(ReputationPolicy::MODEL, Arc::new(reputation::ReputationHooks));

@@ -130,6 +130,7 @@ pub fn kinds() -> StageKinds {
         .with(deny::Deny)
         .with(dummy::Dummy)
         .with(email::Email)
+        .with(endpoints::AgentStep)
         .with(endpoints::ChromeStep)
         .with(endpoints::Endpoints)
         .with(identification::Identification)

@@ -36,6 +36,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 18, name: "event_search", sql: include_str!("../migrations/0018_event_search.sql") },
     Migration { version: 19, name: "user_search", sql: include_str!("../migrations/0019_user_search.sql") },
     Migration { version: 20, name: "sync_connections", sql: include_str!("../migrations/0020_sync_connections.sql") },
+    Migration { version: 21, name: "secure_enclaves", sql: include_str!("../migrations/0021_secure_enclaves.sql") },
 ];
 
 /// What has been applied and what is waiting.

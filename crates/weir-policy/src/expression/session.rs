@@ -19,7 +19,7 @@ pub async fn send(outbound: &Outbound, request: OutboundRequest) -> Result<Outbo
         let class = match error {
             OutboundError::Connection(_) => "ConnectionError",
             OutboundError::Timeout(_) => "Timeout",
-            OutboundError::Refused(_) | OutboundError::Other(_) => "RequestException",
+            OutboundError::Refused(_) | OutboundError::TooLong(_) | OutboundError::Other(_) => "RequestException",
         };
         Raise::new(class, error.to_string())
     })

@@ -9,7 +9,12 @@ pub(crate) mod tests;
 pub use addresses::OutboundSettings;
 
 use addresses::{Addresses, check};
-use reqwest::{Client, Method, Url, header::HeaderMap, redirect};
+use reqwest::{
+    Client, Method, Url,
+    header::{HeaderMap, HeaderName, HeaderValue},
+    redirect,
+};
+use serde_json::Value;
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
@@ -23,6 +28,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const TOTAL: Duration = Duration::from_secs(30);
 /// Connections to one host that are kept for the next call: as many as the sync opens at a time.
 const IDLE: usize = 8;
+/// Most headers that a mapping gives.
+const HEADERS: usize = 50;
 /// The largest answer.
 const LARGEST: usize = 1024 * 1024;
 
@@ -38,6 +45,9 @@ pub enum OutboundError {
     /// It took too long.
     #[error("{0}")]
     Timeout(String),
+    /// The answer is longer than we take.
+    #[error("The answer is longer than {0} bytes.")]
+    TooLong(usize),
     /// Anything else.
     #[error("{0}")]
     Other(String),
@@ -58,6 +68,22 @@ pub struct OutboundRequest {
     pub timeout: Option<Duration>,
     /// Go where the server points to.
     pub follow_redirects: bool,
+}
+
+/// Adds the headers that a mapping gave: a dictionary of names and values.
+///
+/// # Errors
+/// In words, when it is none or something in it cannot be sent.
+pub fn add_headers(headers: &mut HeaderMap, given: &Value) -> Result<(), String> {
+    let given = given.as_object().ok_or("The mapping of headers gave no dictionary")?;
+    for (name, value) in given.iter().take(HEADERS) {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let known = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is no name of a header"))?;
+        // The value may be a secret: it is not repeated.
+        let value = HeaderValue::from_str(&text).map_err(|_| format!("the value of {name} is none"))?;
+        headers.insert(known, value);
+    }
+    Ok(())
 }
 
 /// An answer.
@@ -196,7 +222,7 @@ impl Outbound {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| explain(&host, &error))? {
             if body.len() + chunk.len() > LARGEST {
-                return Err(OutboundError::Other(format!("The answer is longer than {LARGEST} bytes.")));
+                return Err(OutboundError::TooLong(LARGEST));
             }
             body.extend_from_slice(&chunk);
         }

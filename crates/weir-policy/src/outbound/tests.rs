@@ -136,7 +136,7 @@ async fn redirects_are_few_and_judged_like_the_call_itself() {
 async fn answers_are_bounded_in_size_and_time() {
     let (outbound, port) = (Outbound::new(OutboundSettings::default()), server().await);
     let error = outbound.send(get(&format!("http://127.0.0.1:{port}/big"))).await.unwrap_err();
-    assert_eq!(error, OutboundError::Other("The answer is longer than 1048576 bytes.".to_owned()));
+    assert_eq!(error, OutboundError::TooLong(1_048_576));
     let slow =
         OutboundRequest { timeout: Some(Duration::from_millis(200)), ..get(&format!("http://127.0.0.1:{port}/slow")) };
     assert!(matches!(outbound.send(slow).await.unwrap_err(), OutboundError::Timeout(_)));

@@ -291,6 +291,26 @@ pub async fn running_sign_in(tx: &mut Tx, id: &str, now: DateTime<Utc>) -> Resul
     }
 }
 
+/// Ends a sign-in: of two that would, one does.
+///
+/// # Errors
+/// Those of the store.
+pub async fn end_sign_in(tx: &mut Tx, id: Uuid) -> Result<bool, StoreError> {
+    let ended = tx.write("DELETE FROM endpoint_sign_in WHERE id = $1", &[id.into()]).await?;
+    Ok(ended > 0)
+}
+
+/// Whether a link waits to be opened, and its connector.
+///
+/// # Errors
+/// Those of the store.
+pub async fn waiting_link(mut reader: impl Reader, key: &str, now: DateTime<Utc>) -> Result<Option<Uuid>, StoreError> {
+    let sql = "SELECT c.connector FROM endpoint_sign_in s JOIN endpoint_connection c ON c.id = s.connection \
+               WHERE s.link_digest = $1 AND s.expires > $2";
+    let row = reader.read_one(sql, &[digest(key).into(), now.into()]).await?;
+    row.map(|row| row.uuid("connector")).transpose()
+}
+
 /// The key of the agent on a device that calls itself so, and the device, when the connector knows it.
 ///
 /// # Errors

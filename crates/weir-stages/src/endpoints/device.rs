@@ -1,6 +1,6 @@
 //! Devices and the groups they belong to.
 
-use super::{GoogleChromeConnector, agent, chrome, config::connector_obj};
+use super::{FleetConnector, GoogleChromeConnector, agent, chrome, config::connector_obj, fleet};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -151,6 +151,7 @@ fn vendor(cx: &Presenting<'_>, known: &agent::Known) -> &'static str {
     let connector = Uuid::parse_str(&known.connector).ok().and_then(|id| cx.snapshot.find(id));
     match connector {
         Some(object) if object.kind.model == GoogleChromeConnector::MODEL => chrome::VENDOR,
+        Some(object) if object.kind.model == FleetConnector::MODEL => fleet::VENDOR,
         _ => "goauthentik.io/platform",
     }
 }

@@ -1,6 +1,6 @@
 //! Operations of agents, which prove themselves by tokens of their own, and those about devices beyond the seven.
 
-use super::{EnrollmentToken, agent, facts::Facts, token};
+use super::{AgentConnector, EnrollmentToken, agent, chrome, facts::Facts, fleet, mdm, token};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -19,6 +19,11 @@ pub(super) const SIGN_IN_PAGE: &str = "/endpoints/agent/sign-in/";
 pub fn routes(engine: &Arc<App>) -> Vec<Route> {
     let own = Access::OwnCredentials;
     let engine = Arc::clone(engine);
+    let managing = Arc::clone(&engine);
+    let connector = Access::Object {
+        model: AgentConnector::MODEL,
+        permission: "authentik_endpoints_connectors_agent.view_agentconnector",
+    };
     let view = Access::Object {
         model: EnrollmentToken::MODEL,
         permission: "authentik_endpoints_connectors_agent.view_enrollment_token_key",
@@ -30,6 +35,10 @@ pub fn routes(engine: &Arc<App>) -> Vec<Route> {
         Route::new("endpoints_agents_connectors_auth_ia_create", own, move |call| {
             let prefix = engine.prefix.clone();
             async move { sign_in(call, &prefix).await }
+        }),
+        Route::new("endpoints_agents_connectors_mdm_config_create", connector, move |call| {
+            let engine = Arc::clone(&managing);
+            async move { mdm::config(&engine, call).await }
         }),
         Route::new("endpoints_agents_enrollment_tokens_view_key_retrieve", view, view_key),
         Route::new("endpoints_devices_summary_retrieve", Access::Global("authentik_endpoints.view_device"), summary),
@@ -72,6 +81,10 @@ async fn enrol(mut call: Call) -> Result<Reply, ApiError> {
     let known = call.app.site.db.read_one(sql, &[weir_identity::digest(&key).into()]).await.map_err(store)?;
     known.ok_or_else(wrong)?;
     let body: EnrolBody = call.typed().await?;
+    if [chrome::VENDOR, fleet::VENDOR].iter().any(|vendor| body.device_serial.starts_with(&format!("{vendor}/"))) {
+        // So are devices called that others vouch for.
+        return Err(ApiError::field("device_serial", "This serial number is reserved."));
+    }
     let mut unit = Unit::new(&call.app.site, call.actor());
     let token = agent::enrol(&mut unit, &key, &body.device_serial, &body.device_name).await?.ok_or_else(wrong)?;
     unit.commit().await?;
@@ -88,9 +101,9 @@ async fn config(call: Call) -> Result<Reply, ApiError> {
         "device_id": agent.device_id,
         "refresh_interval": connector.refresh_interval.delta().num_seconds(),
         "authorization_flow": flow.map(|flow| flow.slug.0.clone()),
-        // No provider of this build gives agents tokens for people.
-        "jwks_auth": {"keys": []},
-        "jwks_challenge": signer.map(|signer| json!({"keys": [signer.jwk()]})),
+        // The same key: who signed in on the device is told by the connector too.
+        "jwks_auth": {"keys": signer.iter().map(|signer| signer.jwk()).collect::<Vec<_>>()},
+        "jwks_challenge": signer.as_ref().map(|signer| json!({"keys": [signer.jwk()]})),
         "nss_uid_offset": connector.nss_uid_offset,
         "nss_gid_offset": connector.nss_gid_offset,
         "auth_terminate_session_on_expiry": connector.auth_terminate_session_on_expiry,

@@ -1,26 +1,31 @@
 //! Behaviour of the endpoint stage.
 
 use super::{
-    AgentConnector, ChromeStep, EndpointAgentChallenge, EndpointAgentResponse, EndpointDevice, EndpointStage, agent,
+    AgentConnector, ChromeStep, EndpointAgentChallenge, EndpointAgentResponse, EndpointDevice, EndpointStage,
+    agent::{self, SignIn},
     proof::{self, Answer},
 };
 use crate::mtls::StageMode;
 use async_trait::async_trait;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use uuid::Uuid;
 use weir_core::{FieldErrors, Resource};
 use weir_flow::{Outcome, Reject, Stage, StageCx, View, keys, planner};
 use weir_pki::CertificateKeyPair;
+use weir_policy::RequestInfo;
 
 /// The kind.
 pub struct Endpoints;
 
 /// Header with the digest of the agent's token, sent by the browser that the agent opened.
 const DTH: &str = "x-authentik-platform-auth-dth";
+/// Where the context keeps that the browser proved to be the agent's.
+pub(super) const PROVEN: &str = "is_proven";
 /// Seconds for which a challenge can be answered.
 const LIFE: i64 = 300;
 pub(super) const BAD_CONFIGURATION: &str = "Invalid stage configuration";
+pub(super) const BAD_TOKEN: &str = "Invalid device token";
 const BAD_RESPONSE: &str = "Invalid challenge response";
 
 /// In optional mode on to the next stage, else the end with this message.
@@ -29,6 +34,18 @@ pub(super) fn unless_required(mode: StageMode, message: &str) -> Outcome {
         StageMode::Optional => Outcome::Next,
         StageMode::Required => Outcome::Deny(Some(message.to_owned())),
     }
+}
+
+/// Whether the request knows the digest of the agent's token.
+pub(super) fn knows_token(request: &RequestInfo, sign_in: Option<&SignIn>) -> bool {
+    let sent = request.header(DTH).unwrap_or_default().trim().to_ascii_lowercase();
+    let expected = sign_in.map_or_else(|| "-".repeat(64), |sign_in| sign_in.token_digest.clone());
+    weir_crypto::token::constant_time_eq(&sent, &expected)
+}
+
+/// Whether the browser is the agent's: it proved it before, or does now.
+pub(super) fn is_agents(request: &RequestInfo, token: &Value, sign_in: &SignIn) -> bool {
+    token.get(PROVEN) == Some(&Value::Bool(true)) || knows_token(request, Some(sign_in))
 }
 
 impl Endpoints {
@@ -40,20 +57,24 @@ impl Endpoints {
 
     /// A sign-in that an agent began: its own browser knows the digest of its token.
     async fn of_sign_in(cx: &mut StageCx<'_>, connector: Uuid) -> Result<Option<Outcome>, Reject> {
-        let Some(token) = cx.context.get(keys::DEVICE_AUTH_TOKEN) else { return Ok(None) };
+        let Some(mut token) = cx.context.get(keys::DEVICE_AUTH_TOKEN) else { return Ok(None) };
         let now = cx.now();
         let id = token.get("pk").and_then(|pk| pk.as_str()).unwrap_or_default();
         let found = agent::running_sign_in(&mut cx.unit.tx, id, now).await?;
-        let sent = cx.request.header(DTH).unwrap_or_default().trim().to_ascii_lowercase();
         // Compared in any case, so that an end of the sign-in does not show in the time of the answer.
-        let expected = found.as_ref().map_or_else(|| "-".repeat(64), |sign_in| sign_in.token_digest.clone());
-        let matches = weir_crypto::token::constant_time_eq(&sent, &expected);
+        let matches = knows_token(cx.request, found.as_ref());
         let device = found.filter(|sign_in| matches && sign_in.connector == connector).map(|sign_in| sign_in.device);
         let snapshot = Arc::clone(&cx.unit.snapshot);
         let device = device.filter(|id| snapshot.get::<EndpointDevice>(*id).is_some_and(|d| d.is_current(now)));
         Ok(Some(match device {
-            Some(device) => Self::accept(cx, device),
-            None => Outcome::Deny(Some("Invalid device token".to_owned())),
+            Some(device) => {
+                if let Some(token) = token.as_object_mut() {
+                    token.insert(PROVEN.to_owned(), true.into());
+                }
+                cx.context.set(keys::DEVICE_AUTH_TOKEN, &token);
+                Self::accept(cx, device)
+            }
+            None => Outcome::Deny(Some(BAD_TOKEN.to_owned())),
         }))
     }
 

@@ -16,6 +16,7 @@ use weir_policy::unique_password;
 use weir_resource::{Actor, Unit};
 use weir_stages::{
     account_lockdown::{bulk, follow},
+    endpoints::fleet,
     invitation,
 };
 use weir_store::{
@@ -103,6 +104,7 @@ pub async fn runner(config: &Config, core: &Arc<Core>) -> Result<Runner> {
     handlers.insert(weir_audit::DISPATCH, Arc::new(weir_audit::Dispatch(Arc::clone(&core.engine))));
     handlers.insert(weir_audit::DELIVER, Arc::new(weir_audit::Deliver::new(&core.engine)));
     handlers.insert(weir_audit::EXPORT, Arc::new(weir_audit::Export(Arc::clone(&core.engine))));
+    handlers.insert(fleet::FLEET_SYNC, Arc::new(fleet::Synchronize(Arc::clone(&core.engine))));
     handlers.insert(follow::ACTOR, Arc::new(follow::FinishLockdowns(Arc::clone(&core.engine))));
     handlers.insert(bulk::ACTOR, Arc::new(bulk::LockDownUsers(Arc::clone(&core.engine))));
     handlers.extend(weir_sync::tasks::handlers(&core.sync));

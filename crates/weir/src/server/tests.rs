@@ -1,6 +1,7 @@
 mod applications;
 mod avatars;
 mod dry_run;
+mod endpoints;
 mod escalation;
 mod events;
 mod filters;

@@ -16,7 +16,8 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 fn by_hand(kind: &ResourceType, owner: i64, number: i64) -> Value {
     const END: &str = "2031-01-01T00:00:00Z";
     match kind.model {
-        "authentik_policies.policybinding" => json!({"user": owner}),
+        "authentik_endpoints.deviceuserbinding" | "authentik_policies.policybinding" => json!({"user": owner}),
+        "authentik_endpoints_connectors_fleet.fleetconnector" => json!({"url": format!("https://s{number}.example/")}),
         "authentik_policies_reputation.reputationpolicy" => json!({"check_ip": true, "check_username": true}),
         "authentik_policies_reputation.reputation" => {
             json!({"identifier": format!("s{number}"), "ip": "192.0.2.1", "score": 1, "ip_geo_data": {},
