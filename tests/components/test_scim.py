@@ -505,6 +505,11 @@ def named(target, account):
         return target.resources["Users"][account].get("displayName")
 
 
+def active(target, account):
+    with target.lock:
+        return target.resources["Users"][account].get("active", True)
+
+
 def in_group(target, name):
     return [member["value"] for member in target.groups()[name].get("members", [])]
 
@@ -531,6 +536,12 @@ def test_of_several_accounts_the_newest_by_hand_is_told_and_all_go_with_the_user
     settled(server, made, user, "in_sync")
     full(server, made)
     assert len(server.api("GET", "/providers/scim_users/?user__username=twice")["results"]) == 2
+    server.api("PATCH", f"/core/users/{user['pk']}/", {"is_active": False})
+    wait_for("both closed", lambda: not active(target, first) and not active(target, second))
+    assert target.resources["Users"][first]["userName"] == "twice", "nothing else of it changes"
+    server.api("PATCH", f"/core/users/{user['pk']}/", {"is_active": True})
+    wait_for("the one in use open again", lambda: active(target, second))
+    assert not active(target, first)
     server.api("DELETE", f"/core/users/{user['pk']}/")
     wait_for("both gone", lambda: not {first, second} & set(target.resources["Users"]))
     assert server.api("GET", "/providers/scim_users/?user__username=twice")["results"] == []

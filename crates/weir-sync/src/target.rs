@@ -168,6 +168,9 @@ pub trait Target: Send + Sync {
         members: &[String],
     ) -> Result<String, Failure>;
 
+    /// Closes a user's account there and changes nothing else of it.
+    async fn suspend(&self, wire: &Wire<'_>, id: &str) -> Result<(), Failure>;
+
     /// Removes the object there, or whatever the provider wants instead.
     async fn remove(&self, wire: &Wire<'_>, model: Model, id: &str) -> Result<(), Failure>;
 

@@ -57,6 +57,8 @@ pub(super) enum Plan<'o> {
         here: &'o Here,
         /// What the target knows: the connection in use.
         known: Option<Connection>,
+        /// Further accounts that are connected with the object.
+        others: &'o [Connection],
         /// What it is to know.
         data: Map,
     },
@@ -80,9 +82,10 @@ impl Run<'_> {
             let remote_id = row.remote_ids.first()?.clone();
             Some(Connection { remote_id, ..Connection::default() })
         };
+        let others = known.get(1..).unwrap_or_default();
         let known = known.first().cloned().or_else(revived);
         match self.data(here, known.as_ref()).await {
-            Ok(data) => Plan::Write { here, known, data },
+            Ok(data) => Plan::Write { here, known, others, data },
             Err(failure) => Plan::Fail(failure),
         }
     }
@@ -104,24 +107,50 @@ impl Run<'_> {
         match plan {
             Plan::Fail(failure) => (Kept::Same, Err(failure)),
             Plan::Remove(known) => self.remove(row, known).await,
-            Plan::Write { here, known: None, data } => self.create(row, here, data, "").await,
-            Plan::Write { here, known: Some(known), data } => match self.update(here, &known, &data).await {
-                // Somebody removed it there: it is made anew.
-                Err(Failure::Missing) => self.make_anew(row, here, &known.id).await,
-                Err(failure) => (Kept::Same, Err(failure)),
-                Ok(updated) => {
-                    let outcome = self.members(here, updated.as_ref().unwrap_or(&known), Some(&known)).await;
-                    if updated.is_some() || outcome.1 != Err(Failure::Missing) {
-                        return outcome;
-                    }
-                    // The group is gone there, or a member. Nobody knows before the group itself is told.
-                    let told = Connection { attributes: Map::new(), ..known };
-                    match self.update(here, &told, &data).await {
-                        Err(Failure::Missing) => self.make_anew(row, here, &told.id).await,
-                        _ => outcome,
-                    }
+            Plan::Write { here, known, others, data } => {
+                let (kept, result) = self.write(row, here, (known, data)).await;
+                let nobody_answers = matches!(result, Err(Failure::Away { .. } | Failure::Dry));
+                let closed = here.user.as_ref().is_some_and(|user| !user.is_active);
+                let others = if closed && !nobody_answers { self.suspend(here, others).await } else { Ok(()) };
+                (kept, result.and_then(|done| others.map(|()| done)))
+            }
+        }
+    }
+
+    /// Closes the further accounts of somebody whose account is closed here.
+    async fn suspend(&self, here: &Here, others: &[Connection]) -> Result<(), Failure> {
+        let mut result = Ok(());
+        for other in others {
+            match self.target.suspend(&self.wire, &other.remote_id).await {
+                Ok(()) => self.wire.journal.info("Suspended at the target", facts(here, &other.remote_id)),
+                Err(Failure::Missing) => {}
+                Err(failure @ (Failure::Away { .. } | Failure::Dry)) => return Err(failure),
+                // One that stays is no reason to leave the others.
+                Err(failure) => result = result.and(Err(failure)),
+            }
+        }
+        result
+    }
+
+    /// Brings what the target knows of an object to what it is here.
+    async fn write(&self, row: &Claimed, here: &Here, (known, data): (Option<Connection>, Map)) -> Outcome {
+        let Some(known) = known else { return self.create(row, here, data, "").await };
+        match self.update(here, &known, &data).await {
+            // Somebody removed it there: it is made anew.
+            Err(Failure::Missing) => self.make_anew(row, here, &known.id).await,
+            Err(failure) => (Kept::Same, Err(failure)),
+            Ok(updated) => {
+                let outcome = self.members(here, updated.as_ref().unwrap_or(&known), Some(&known)).await;
+                if updated.is_some() || outcome.1 != Err(Failure::Missing) {
+                    return outcome;
                 }
-            },
+                // The group is gone there, or a member. Nobody knows before the group itself is told.
+                let told = Connection { attributes: Map::new(), ..known };
+                match self.update(here, &told, &data).await {
+                    Err(Failure::Missing) => self.make_anew(row, here, &told.id).await,
+                    _ => outcome,
+                }
+            }
         }
     }
 

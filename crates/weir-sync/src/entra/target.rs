@@ -135,15 +135,17 @@ impl Target for Entra {
         Ok(id.to_owned())
     }
 
+    async fn suspend(&self, wire: &Wire<'_>, id: &str) -> Result<(), Failure> {
+        let url = self.url(&format!("{}/{}", folder(Model::User), encode(id)));
+        self.ask(wire, Method::PATCH, url, Some(&json!({"accountEnabled": false}))).await.map(|_| ())
+    }
+
     async fn remove(&self, wire: &Wire<'_>, model: Model, id: &str) -> Result<(), Failure> {
         let url = self.url(&format!("{}/{}", folder(model), encode(id)));
         let action = if model == Model::User { self.user_action } else { self.group_action };
         match (action, model) {
             (DeleteAction::Delete, _) => self.ask(wire, Method::DELETE, url, None).await.map(|_| ()),
-            (DeleteAction::Suspend, Model::User) => {
-                let body = json!({"accountEnabled": false});
-                self.ask(wire, Method::PATCH, url, Some(&body)).await.map(|_| ())
-            }
+            (DeleteAction::Suspend, Model::User) => self.suspend(wire, id).await,
             (DeleteAction::Suspend, Model::Group) | (DeleteAction::DoNothing, _) => Ok(()),
         }
     }

@@ -140,15 +140,17 @@ impl Target for Google {
         Ok(Self::id_of(model, &answer.body).unwrap_or_else(|| id.to_owned()))
     }
 
+    async fn suspend(&self, wire: &Wire<'_>, id: &str) -> Result<(), Failure> {
+        let path = format!("{}/{}", folder(Model::User), encode(id));
+        self.ask(wire, Method::PUT, &path, Some(&json!({"suspended": true}))).await.map(|_| ())
+    }
+
     async fn remove(&self, wire: &Wire<'_>, model: Model, id: &str) -> Result<(), Failure> {
         let path = format!("{}/{}", folder(model), encode(id));
         let action = if model == Model::User { self.user_action } else { self.group_action };
         match (action, model) {
             (DeleteAction::Delete, _) => self.ask(wire, Method::DELETE, &path, None).await.map(|_| ()),
-            (DeleteAction::Suspend, Model::User) => {
-                let body = json!({"suspended": true});
-                self.ask(wire, Method::PUT, &path, Some(&body)).await.map(|_| ())
-            }
+            (DeleteAction::Suspend, Model::User) => self.suspend(wire, id).await,
             (DeleteAction::Suspend, Model::Group) | (DeleteAction::DoNothing, _) => Ok(()),
         }
     }

@@ -190,6 +190,18 @@ impl Target for Scim {
         Ok(id.to_owned())
     }
 
+    async fn suspend(&self, wire: &Wire<'_>, id: &str) -> Result<(), Failure> {
+        let there = self.get(wire, &format!("{}/{}", folder(Model::User), encode(id))).await?;
+        let Value::Object(mut data) = there.body else {
+            return Err(Failure::Bad("The target does not tell what the account is.".to_owned()));
+        };
+        // Where nothing is said, it is open.
+        match data.insert("active".to_owned(), false.into()) {
+            Some(Value::Bool(false)) => Ok(()),
+            _ => self.put(wire, Model::User, id, &data, &[]).await,
+        }
+    }
+
     async fn remove(&self, wire: &Wire<'_>, model: Model, id: &str) -> Result<(), Failure> {
         let path = format!("{}/{}", folder(model), encode(id));
         self.ask(wire, Method::DELETE, &path, None).await.map(|_| ())
