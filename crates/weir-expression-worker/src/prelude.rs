@@ -45,6 +45,7 @@ const PIECES: &[Piece] = &[
     Piece { names: &["list_flatten", "slugify"], needs: &[], source: include_str!("prelude/text.py") },
     Piece { names: &["SkipObject"], needs: &[], source: include_str!("prelude/skip.py") },
     Piece { names: &["ip_address", "ip_network"], needs: &[], source: include_str!("prelude/ip.py") },
+    Piece { names: &["_weir_order"], needs: &["ip_address"], source: include_str!("prelude/order.py") },
     Piece { names: &["_weir_class_q"], needs: &[], source: include_str!("prelude/m_q.py") },
     Piece { names: &["_weir_now", "_weir_m_timezone"], needs: &[], source: include_str!("prelude/now.py") },
     Piece { names: &["_weir_m_hmac"], needs: &[], source: include_str!("prelude/m_hmac.py") },

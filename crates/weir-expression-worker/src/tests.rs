@@ -43,6 +43,13 @@ fn interpolated_objects_show_their_text() {
 }
 
 #[test]
+fn addresses_are_compared_by_their_numbers() {
+    assert_eq!(body("ak_client_ip < b <= c"), "_weir_order((ak_client_ip)) < _weir_order((b)) <= _weir_order((c))");
+    assert_eq!(body("ak_client_ip in b"), "ak_client_ip in b");
+    assert_eq!(body("a < b"), "a < b");
+}
+
+#[test]
 fn a_nested_generator_gets_a_list() {
     assert_eq!(
         body("def f():\n    yield 1\nreturn f"),

@@ -6,7 +6,7 @@ use crate::{
     Stage, StageCx, View, confirm, keys,
     keys::PendingUser,
     mail::{LinkMail, MailError, Reader},
-    planner::{Planning, ask, carry_out, summary},
+    planner::{Planning, ask, summary},
     receipt::Receipt,
 };
 use async_trait::async_trait;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 use weir_core::ApiError;
 use weir_identity::{Account, accounts, brand::Brand, token};
-use weir_policy::{Engine, RequestInfo};
+use weir_policy::{Engine, RequestInfo, carry_out};
 use weir_resource::{Unit, store};
 
 /// Stage without a row that sends the browser elsewhere; expressions insert it by `flow_plan.redirect(url)`.

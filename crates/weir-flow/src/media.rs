@@ -1,6 +1,6 @@
 //! Addresses of pictures that administrators name: whole addresses, paths of the site, or names of uploaded files.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use weir_resource::Site;
 
 /// The address of a picture.
@@ -10,9 +10,5 @@ pub fn address(site: &Site, name: &str) -> String {
 
 /// The addresses for light and dark pages; null when the name has no `%(theme)s`.
 pub fn themed(site: &Site, name: &str) -> Value {
-    if !name.contains("%(theme)s") {
-        return Value::Null;
-    }
-    let of = |theme: &str| address(site, &name.replace("%(theme)s", theme));
-    json!({"light": of("light"), "dark": of("dark")})
+    site.themed_picture(name)
 }

@@ -13,8 +13,8 @@ use std::{
 };
 use uuid::Uuid;
 use weir_core::ApiError;
-use weir_events::{Event, action};
-use weir_identity::{Account, accounts, membership};
+use weir_events::Event;
+use weir_identity::{Account, membership};
 use weir_policy::{Engine, PolicyCx, PolicyEffect, PolicyRequest, RequestInfo};
 use weir_resource::{Snapshot, Unit, store};
 
@@ -275,22 +275,6 @@ pub fn summary(snapshot: &Snapshot, id: Uuid) -> Value {
     snapshot.find(id).map_or(Value::Null, |o| {
         json!({"app": o.kind.app_label(), "model_name": o.kind.model_name(), "pk": id.to_string(), "name": o.name()})
     })
-}
-
-/// Does what policies wanted.
-///
-/// # Errors
-/// Those of the store.
-pub(crate) async fn carry_out(unit: &mut Unit<'_>, wishes: Vec<PolicyEffect>) -> Result<(), ApiError> {
-    for wish in wishes {
-        let PolicyEffect::ExpirePassword { user, set } = wish;
-        if accounts::expire_password(&mut unit.tx, user, set).await.map_err(store)? {
-            let affected = accounts::find(&mut unit.tx, user).await.map_err(store)?.map(|a| a.event_user());
-            let context = json!({"action_id": "password_expired", "affected_user": affected});
-            unit.event(Event::new(action::USER_WRITE, "authentik_policies_expiry", context)).await?;
-        }
-    }
-    Ok(())
 }
 
 /// Asks the policies of a target; gives the answer and a redirect that an expression wants.

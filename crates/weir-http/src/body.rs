@@ -132,13 +132,31 @@ fn depth(bytes: &[u8]) -> usize {
     deepest
 }
 
+/// Names and values of a form.
+///
+/// # Errors
+/// 400 for what is no UTF-8: read as something else, two passwords might become one.
+pub fn pairs(bytes: &[u8]) -> Result<Vec<(String, String)>, ApiError> {
+    let pairs: Vec<(String, String)> = form_urlencoded::parse(bytes).into_owned().collect();
+    let marks = |text: &str| text.matches(char::REPLACEMENT_CHARACTER).count();
+    let read: usize = pairs.iter().map(|(name, value)| marks(name) + marks(value)).sum();
+    if read > 0 {
+        let sent = String::from_utf8_lossy(bytes).to_ascii_lowercase();
+        let raw = String::from_utf8(bytes.to_vec()).map_or(0, |text| marks(&text));
+        if read > raw + sent.matches("%ef%bf%bd").count() {
+            return Err(ApiError::BadRequest("The form is not valid UTF-8.".to_owned()));
+        }
+    }
+    Ok(pairs)
+}
+
 /// A form as an object of texts; a name given several times becomes a list.
 ///
 /// # Errors
-/// 400 for too many fields.
+/// 400 for too many fields, and what is no UTF-8.
 pub fn form(bytes: &[u8], config: &HttpConfig) -> Result<Map, ApiError> {
     let mut map = Map::new();
-    for (index, (name, value)) in form_urlencoded::parse(bytes).into_owned().enumerate() {
+    for (index, (name, value)) in pairs(bytes)?.into_iter().enumerate() {
         if index >= config.max_form_fields {
             return Err(ApiError::BadRequest("The form has too many fields.".to_owned()));
         }

@@ -59,9 +59,15 @@ pub fn conditions(dialect: Dialect, column: &str, text: &str) -> Result<Conditio
         }
         one(dialect, column, &keys, &look_up, value, &mut parts, &mut vals).ok_or_else(|| refuse(NOT_COMPARED))?;
     }
+    if parts.len() > CONDITIONS {
+        return Err(refuse("Too many conditions."));
+    }
     let sql = if parts.is_empty() { "1 = 1".to_owned() } else { parts.join(" AND ") };
     Ok(Condition::new(sql, vals))
 }
+
+/// Conditions of one filter.
+const CONDITIONS: usize = 64;
 
 const NOT_COMPARED: &str = "This comparison is not supported.";
 

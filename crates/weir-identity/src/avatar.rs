@@ -133,7 +133,8 @@ fn by_path(attributes: &Map, path: &str) -> Option<String> {
     for key in keys {
         value = value.get(key)?;
     }
-    value.as_str().filter(|t| !t.is_empty()).map(str::to_owned)
+    let is_picture = |text: &&str| weir_resource::is_address(text) || text.starts_with("data:image/");
+    value.as_str().filter(is_picture).map(str::to_owned)
 }
 
 fn md5_hex(text: &str) -> String {

@@ -38,7 +38,7 @@ pub use password::PasswordPolicy;
 pub use password_expiry::PasswordExpiryPolicy;
 pub use reputation::ReputationPolicy;
 pub use request::{DryRun, PolicyEffect, PolicyFailure, PolicyRequest, PolicyResult, RequestInfo};
-pub use testing::{PolicyTest, TestRun, test_policy};
+pub use testing::{PolicyTest, TestRun, carry_out, test_policy};
 pub use unique_password::UniquePasswordPolicy;
 pub use webhook_mapping::NotificationWebhookMapping;
 

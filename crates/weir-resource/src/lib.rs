@@ -8,6 +8,7 @@ mod counts;
 mod error;
 mod hooks;
 mod list;
+mod list_query;
 mod order;
 mod pictures;
 mod present;
@@ -22,14 +23,15 @@ mod used_by;
 
 pub use error::{store, store_at};
 pub use hooks::{Condition, Counting, HookSet, Hooks, Keep, Presenting};
-pub use list::{ListQuery, Page, Visible};
+pub use list::{Page, Visible};
+pub use list_query::{ListQuery, search_words};
 pub use pictures::Pictures;
 pub use present::{
     AnyConnector, AnyPolicy, AnyPolicyTarget, AnyPropertyMapping, AnyProvider, AnySource, AnyStage, family_fields,
     policy_target_uuid, present, present_one,
 };
 pub use settings::Settings;
-pub use site::{Installation, Site, SiteParts};
+pub use site::{Installation, Site, SiteParts, is_address};
 pub use snapshot::{Object, Snapshot};
 pub use table::TableRow;
 pub use unit::{Actor, Stored, Unit};

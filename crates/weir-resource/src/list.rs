@@ -1,10 +1,11 @@
 //! Lists: filters, search, ordering and pages over documents in memory and over tables in SQL.
 
 use crate::{
-    Condition, HookSet, Keep, Object, Snapshot, Stored, Unit, beside::Beside, counts::Count, order::By, store, table,
+    Condition, HookSet, Keep, ListQuery, Object, Snapshot, Stored, Unit, beside::Beside, counts::Count,
+    list_query::spellings, order::By, store, table,
 };
 use serde_json::{Value, json};
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeMap};
 use uuid::Uuid;
 use weir_core::{ApiError, Backing, Field, Kind, Map, ResourceType, TableDef, validate::check_kind};
 use weir_store::{Val, escape_like};
@@ -21,13 +22,6 @@ pub enum Visible {
         /// Keys with an object permission.
         keys: Vec<String>,
     },
-}
-
-/// The query parameters of a list.
-#[derive(Clone, Debug, Default)]
-pub struct ListQuery {
-    /// All parameters in order.
-    pub parameters: Vec<(String, String)>,
 }
 
 /// One page of objects and the numbers around it.
@@ -61,90 +55,6 @@ impl Page {
             "results": results,
             "autocomplete": {},
         })
-    }
-}
-
-impl ListQuery {
-    /// A parameter that is not empty; the last one counts.
-    pub fn find(&self, name: &str) -> Option<&str> {
-        self.parameters.iter().rev().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
-    }
-
-    /// A parameter that is yes or no.
-    ///
-    /// # Errors
-    /// 400 for anything else.
-    pub fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
-        match self.find(name) {
-            None => Ok(None),
-            Some("true" | "True" | "1") => Ok(Some(true)),
-            Some("false" | "False" | "0") => Ok(Some(false)),
-            Some(_) => Err(ApiError::field(name, "Must be a valid boolean.")),
-        }
-    }
-
-    /// All values of a parameter that may be repeated.
-    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.parameters.iter().filter(move |(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
-    }
-
-    /// All values of a parameter with keys, repeated or separated by commas.
-    ///
-    /// # Errors
-    /// 400 for what is no UUID.
-    pub fn uuids(&self, name: &str) -> Result<Vec<Uuid>, ApiError> {
-        self.all(name)
-            .flat_map(|text| text.split(','))
-            .map(|text| Uuid::parse_str(text.trim()).map_err(|_| ApiError::field(name, "Enter a valid UUID.")))
-            .collect()
-    }
-
-    /// The page asked for and its size.
-    ///
-    /// # Errors
-    /// 404 for a page number that is none.
-    pub fn page(&self, site: &Snapshot) -> Result<(u64, u64), ApiError> {
-        let invalid = || ApiError::NotFound("Invalid page.".to_owned());
-        let page = match self.find("page") {
-            Some(text) => text.parse::<u64>().ok().filter(|n| *n >= 1).ok_or_else(invalid)?,
-            None => 1,
-        };
-        let size = self.find("page_size").and_then(|t| t.parse::<u64>().ok()).filter(|n| *n > 0);
-        Ok((page, site.settings.page_size(size)))
-    }
-
-    fn search_words(&self) -> Vec<String> {
-        self.find("search").map(|s| s.split_whitespace().map(str::to_lowercase).collect()).unwrap_or_default()
-    }
-
-    /// By what and in which direction (true = descending), in order of importance.
-    fn ordering(&self, kind: &'static ResourceType, hooks: &HookSet) -> Vec<(By, bool)> {
-        let hooks = hooks.of(kind.model);
-        let beside = |name: &str| hooks.iter().find_map(|hooks| hooks.order(name)).map(By::Column);
-        let known = |text: &str| -> Vec<(By, bool)> {
-            text.split(',')
-                .filter_map(|part| {
-                    let part = part.trim();
-                    let (name, down) = part.strip_prefix('-').map_or((part, false), |n| (n, true));
-                    Some((By::find(kind, name).or_else(|| beside(name))?, down))
-                })
-                .collect()
-        };
-        let asked = self.find("ordering").map(known).unwrap_or_default();
-        if asked.is_empty() { known(kind.order) } else { asked }
-    }
-
-    /// Filters on fields: field, look-up, value.
-    fn filters(&self, kind: &'static ResourceType) -> Vec<(&'static Field, &str, &str)> {
-        self.parameters
-            .iter()
-            .filter(|(_, value)| !value.is_empty())
-            .filter_map(|(name, value)| {
-                let (base, look_up) = name.split_once("__").unwrap_or((name.as_str(), "exact"));
-                let field = kind.filterable().find(|f| f.name == base)?;
-                Some((field, look_up, value.as_str()))
-            })
-            .collect()
     }
 }
 
@@ -337,39 +247,52 @@ impl Unit<'_> {
             }
         }
         let mut taken = Vec::new();
-        for (name, value) in query.parameters.iter().filter(|(_, v)| !v.is_empty()) {
+        for (name, value) in query.last_of_each() {
             for hook in &hooks {
                 if let Some(condition) = hook.filter(self.site, name, value)? {
                     wheres.push(condition);
-                    taken.push(name.as_str());
+                    taken.push(name);
                 }
             }
         }
         let rest = ListQuery {
             parameters: query.parameters.iter().filter(|(n, _)| !taken.contains(&n.as_str())).cloned().collect(),
         };
+        // Of values that one parameter names several times, one is enough.
+        let mut named: BTreeMap<(&str, &str), (&Field, Vec<Val>)> = BTreeMap::new();
         for (field, look_up, text) in rest.filters(kind) {
             let value = filter_value(field, look_up, text)?;
+            let val = match def.links.iter().find(|l| l.field == field.name) {
+                Some(link) if link.other_is_int => Val::Int(value.as_i64()),
+                Some(_) => Val::from(text),
+                None if look_up == "icontains" => Val::from(format!("%{}%", escape_like(text))),
+                None if look_up == "isnull" => Val::from(value == Value::Bool(true)),
+                None => table::to_val(field, Some(&value)),
+            };
+            named.entry((&field.name, look_up)).or_insert_with(|| (field, Vec::new())).1.push(val);
+        }
+        for ((_, look_up), (field, mut vals)) in named {
+            let marks = vec!["?"; vals.len()].join(", ");
             if let Some(link) = def.links.iter().find(|l| l.field == field.name) {
-                let other = if link.other_is_int { Val::Int(value.as_i64()) } else { Val::from(text) };
-                let sql = format!("{} IN (SELECT {} FROM {} WHERE {} = ?)", def.pk, link.own, link.table, link.other);
-                wheres.push(Condition::new(sql, vec![other]));
+                let (pk, other) = (def.pk, link.other);
+                let sql = format!("{pk} IN (SELECT {} FROM {} WHERE {other} IN ({marks}))", link.own, link.table);
+                wheres.push(Condition::new(sql, vals));
                 continue;
             }
             let column = table::column(&field.name);
-            let val = table::to_val(field, Some(&value));
+            if look_up == "exact" {
+                wheres.push(Condition::new(format!("{column} IN ({marks})"), vals));
+                continue;
+            }
+            let Some(val) = vals.pop() else { continue };
             let condition = match look_up {
-                "exact" => Condition::new(format!("{column} = ?"), vec![val]),
                 "gt" => Condition::new(format!("{column} > ?"), vec![val]),
                 "gte" => Condition::new(format!("{column} >= ?"), vec![val]),
                 "lt" => Condition::new(format!("{column} < ?"), vec![val]),
                 "lte" => Condition::new(format!("{column} <= ?"), vec![val]),
-                "isnull" if value == Value::Bool(true) => Condition::new(format!("{column} IS NULL"), vec![]),
+                "isnull" if val == Val::from(true) => Condition::new(format!("{column} IS NULL"), vec![]),
                 "isnull" => Condition::new(format!("{column} IS NOT NULL"), vec![]),
-                "icontains" => Condition::new(
-                    self.site.db.dialect().like_ci(&column, "?"),
-                    vec![format!("%{}%", escape_like(text)).into()],
-                ),
+                "icontains" => Condition::new(self.site.db.dialect().like_ci(&column, "?"), vec![val]),
                 _ => continue,
             };
             wheres.push(condition);
@@ -393,14 +316,16 @@ impl Unit<'_> {
                 }
             }
         }
-        for word in query.search_words() {
+        for word in query.search_words()? {
             if let Some((sql, val)) = dialect.trigram_match(def.search_index, def.pk, &word) {
                 wheres.push(Condition::new(sql, vec![val]));
                 continue;
             }
-            let pattern = format!("%{}%", escape_like(&word));
-            let any: Vec<String> = kind.search.iter().map(|f| dialect.like_ci(&table::column(f), "?")).collect();
-            let vals = vec![Val::from(pattern); any.len()];
+            let (mut any, mut vals) = (Vec::new(), Vec::new());
+            for spelling in spellings(&word) {
+                any.extend(kind.search.iter().map(|f| dialect.like_ci(&table::column(f), "?")));
+                vals.resize(any.len(), Val::from(format!("%{}%", escape_like(&spelling))));
+            }
             if !any.is_empty() {
                 wheres.push(Condition::new(format!("({})", any.join(" OR ")), vals));
             }
@@ -463,7 +388,7 @@ fn list_documents(
     visible: &Visible,
 ) -> Result<Page, ApiError> {
     let (current, size) = query.page(snapshot)?;
-    let words = query.search_words();
+    let words: Vec<String> = query.search_words()?.iter().map(|word| word.to_lowercase()).collect();
     let mut rows: Vec<&Object> = Vec::new();
     for kind in kinds {
         let mut own: Vec<Keep> = Vec::new();

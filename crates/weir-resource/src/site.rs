@@ -3,7 +3,7 @@
 use crate::{HookSet, Object, Pictures, Settings, Snapshot, Stored, counts::Counts, store, table};
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -69,6 +69,12 @@ pub struct Site {
     pub(crate) writing: Arc<Mutex<()>>,
 }
 
+/// Whether a text is an `http(s)` address or a path of this site, for a browser too.
+pub fn is_address(text: &str) -> bool {
+    let is_path = text.strip_prefix('/').is_some_and(|rest| !rest.starts_with(['/', '\\']));
+    (is_path || text.starts_with("http://") || text.starts_with("https://")) && !text.contains(char::is_control)
+}
+
 impl Site {
     /// The built-in background of flows.
     pub const BACKGROUND: &'static str = "/static/dist/assets/images/flow_background.jpg";
@@ -104,10 +110,22 @@ impl Site {
         if ours { format!("{}{address}", self.prefix) } else { address.to_owned() }
     }
 
-    /// The address of a picture that an administrator named: a whole address, a path of the site, or an uploaded file.
+    /// The address of a picture that an administrator named: a whole address, a path of the site, or an uploaded file,
+    /// which anything else is taken for.
     pub fn picture(&self, name: &str) -> String {
-        let direct = name.starts_with("http://") || name.starts_with("https://") || name.starts_with('/');
-        self.served(&if direct { name.to_owned() } else { format!("/media/public/{name}") })
+        if is_address(name) {
+            return self.served(name);
+        }
+        self.served(&format!("/media/public/{}", name.trim_start_matches(['/', '\\'])))
+    }
+
+    /// The addresses of a picture for light and dark pages; null when the name has no `%(theme)s`.
+    pub fn themed_picture(&self, name: &str) -> Value {
+        if !name.contains("%(theme)s") {
+            return Value::Null;
+        }
+        let of = |theme: &str| self.picture(&name.replace("%(theme)s", theme));
+        json!({"light": of("light"), "dark": of("dark")})
     }
 
     /// The address of a flow's background; the built-in one when the flow names none.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use ruff_python_ast::{
-    Comprehension, ConversionFlag, Expr, ExprAttribute, ExprCall, InterpolatedStringElement, Stmt, StmtDelete,
-    StmtFunctionDef,
+    CmpOp, Comprehension, ConversionFlag, Expr, ExprAttribute, ExprCall, ExprCompare, InterpolatedStringElement, Stmt,
+    StmtDelete, StmtFunctionDef,
     token::{Token, TokenKind},
     visitor::{Visitor, walk_comprehension, walk_expr, walk_interpolated_string_element, walk_stmt},
 };
@@ -110,6 +110,9 @@ const UNBOUND: &[(&str, &[&str])] = &[
     ("bytes", &["decode", "hex"]),
 ];
 
+/// Names by which a source gets hold of addresses.
+const ADDRESSES: &[&str] = &["ak_client_ip", "ip_address", "ip_network", "ipaddress"];
+
 /// Collects the changes.
 pub(super) struct Rewriter<'a> {
     pub(super) text: &'a str,
@@ -122,6 +125,8 @@ pub(super) struct Rewriter<'a> {
     scopes: Vec<Scope>,
     /// Calls whose result another set method is called on at once.
     chained: HashSet<TextRange>,
+    /// Whether the source may compare addresses, whose class cannot say which of two is less.
+    has_addresses: bool,
 }
 
 impl<'a> Rewriter<'a> {
@@ -136,6 +141,7 @@ impl<'a> Rewriter<'a> {
             is_generator: false,
             scopes: vec![Scope::Main],
             chained: HashSet::new(),
+            has_addresses: ADDRESSES.iter().any(|name| text.contains(name)),
         }
     }
 
@@ -191,6 +197,18 @@ impl<'a> Rewriter<'a> {
         self.edits.open(expr.start(), format!("{helper}(("));
         self.visit_expr(expr);
         self.edits.close(expr.end(), "))");
+    }
+
+    /// `a < b` of addresses is the order of their numbers.
+    fn visit_order(&mut self, compare: &'a ExprCompare) -> bool {
+        let is_order = |op: &CmpOp| matches!(op, CmpOp::Lt | CmpOp::LtE | CmpOp::Gt | CmpOp::GtE);
+        let is_found = self.has_addresses && compare.ops.iter().all(is_order);
+        if is_found {
+            for operand in compare.operands.iter() {
+                self.wrap("_weir_order", operand);
+            }
+        }
+        is_found
     }
 
     /// What a loop runs over may be a query set that no method call in sight has loaded.
@@ -425,6 +443,7 @@ impl<'a> Visitor<'a> for Rewriter<'a> {
                 walk_expr(self, expr);
                 self.scopes.pop();
             }
+            Expr::Compare(compare) if self.visit_order(compare) => {}
             Expr::Call(call) if self.visit_call(call) => {}
             Expr::Attribute(attribute) if self.visit_unbound(attribute) || self.visit_exception(attribute) => {}
             _ => walk_expr(self, expr),

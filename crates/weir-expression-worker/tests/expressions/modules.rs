@@ -33,6 +33,7 @@ async fn addresses_behave_as_in_python() {
         ("return ip_address('8.8.8.8') in ip_network('8.8.0.0/16')", json!(true)),
         ("return [ip_address('2001:DB8::1').compressed, ip_address('::').is_unspecified, ip_address('::1').is_loopback]", json!(["2001:db8::1", true, true])),
         ("return ip_address('::ffff:10.0.0.1').is_private", json!(true)),
+        ("a = ip_address('10.0.0.9')\nreturn [a < ip_address('10.0.0.10'), ip_address('10.0.0.1') <= a <= ip_address('10.0.0.8'), 1 < 2, 'b' > 'a']", json!([true, false, true, true])),
         ("return ip_address('fe80::1').exploded", json!("fe80:0000:0000:0000:0000:0000:0000:0001")),
         ("return [n.with_prefixlen for n in [ip_network('10.0.0.0/8'), ip_network('10.1.2.3/8', strict=False)]]", json!(["10.0.0.0/8", "10.0.0.0/8"])),
         ("import ipaddress\nreturn ipaddress.ip_address('1.1.1.1') == ip_address('1.1.1.1')", json!(true)),

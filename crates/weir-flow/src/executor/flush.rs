@@ -4,7 +4,6 @@ use super::{Done, Executor, Reply, RunError, SessionChange};
 use crate::{
     keys,
     keys::PendingUser,
-    planner::carry_out,
     stage::{Cookie, Effect, LogIn, Person},
     switch,
 };
@@ -12,6 +11,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use weir_core::{ApiError, Map, Resource as _};
 use weir_identity::{User, accounts, reputation, session};
+use weir_policy::carry_out;
 use weir_resource::store;
 use weir_store::Durability;
 

@@ -91,7 +91,7 @@ pub async fn admits(
     let mut context = context.clone();
     let engine = Engine::new(source, mode);
     let (result, _) = ask(app, &mut planning, &engine, target, &mut context, user, false).await?;
-    crate::planner::carry_out(unit, wishes).await?;
+    weir_policy::carry_out(unit, wishes).await?;
     for event in events {
         unit.event(event).await?;
     }

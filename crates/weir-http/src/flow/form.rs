@@ -33,7 +33,7 @@ impl Posted {
         } else {
             body::check_announced(request, config.max_body_bytes)?;
             let bytes = body::read(body, config, config.max_body_bytes).await?;
-            for pair in url::form_urlencoded::parse(&bytes).into_owned() {
+            for pair in body::pairs(&bytes)? {
                 if fields.len() >= config.max_form_fields {
                     return Err(ApiError::BadRequest("The form has too many fields.".to_owned()));
                 }

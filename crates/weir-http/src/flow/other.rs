@@ -88,7 +88,7 @@ impl PageCall {
         body::check_announced(&self.request, config.max_body_bytes)?;
         let body = std::mem::take(&mut *self.body.lock().unwrap_or_else(PoisonError::into_inner));
         let bytes = body::read(body, config, config.max_body_bytes).await?;
-        Ok(url::form_urlencoded::parse(&bytes).into_owned().collect())
+        body::pairs(&bytes)
     }
 }
 

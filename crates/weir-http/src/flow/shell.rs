@@ -50,8 +50,8 @@ impl Look {
         Self {
             brand: BrandView {
                 title: brand.branding_title.clone(),
-                logo: site.served(&themed(&brand.branding_logo)),
-                favicon: site.served(&themed(&brand.branding_favicon)),
+                logo: site.picture(&themed(&brand.branding_logo)),
+                favicon: site.picture(&themed(&brand.branding_favicon)),
                 custom_css: brand.branding_custom_css.clone(),
                 footer_links: links
                     .iter()

@@ -5,7 +5,7 @@ use crate::{Access, Call, Reply, Route};
 use chrono::{DateTime, TimeDelta};
 use serde_json::{Value, json};
 use weir_core::{ApiError, Map, duration};
-use weir_resource::{Condition, store};
+use weir_resource::{Condition, search_words, store};
 use weir_store::{Row, StoreError, Val, escape_like};
 
 /// Numbers over all events take the right to see them all.
@@ -48,10 +48,9 @@ impl Selection {
     async fn new(call: &Call, more: Vec<Condition>) -> Result<Self, ApiError> {
         let dialect = call.app.site.db.dialect();
         let query = call.list_query();
-        let given = query.parameters.iter().filter(|(_, value)| !value.is_empty());
         let mut conditions: Vec<Condition> = Vec::new();
-        for (name, value) in given {
-            match name.as_str() {
+        for (name, value) in query.last_of_each() {
+            match name {
                 "action" => conditions.push(action(call, value).await?),
                 _ => conditions.extend(filter(dialect, name, value)),
             }
@@ -61,10 +60,10 @@ impl Selection {
         let asked = search(dialect, text);
         let words = if asked.is_some() { "" } else { text };
         conditions.extend(asked);
-        for word in words.split_whitespace() {
+        for word in search_words(words)? {
             let any: Vec<String> =
                 ["\"user\"", "action", "app", "context", "client_ip"].map(|c| dialect.like_ci(c, "?")).to_vec();
-            let pattern = Val::from(format!("%{}%", escape_like(word)));
+            let pattern = Val::from(format!("%{}%", escape_like(&word)));
             conditions.push(Condition::new(format!("({})", any.join(" OR ")), vec![pattern; any.len()]));
         }
         conditions.extend(more);

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use weir_core::{ApiError, Map};
-use weir_resource::{Page, Unit, store};
+use weir_resource::{Page, Unit, search_words, store};
 use weir_store::jobs::{
     self, Job, JobFilter, JobState, LogLine, RelObj,
     schedules::{self, Schedule, ScheduleFilter},
@@ -140,7 +140,7 @@ async fn list(call: Call) -> Result<Reply, ApiError> {
         rel_model: wanted(&call, "rel_obj_content_type__model"),
         rel_id: wanted(&call, "rel_obj_id"),
         rel_id_isnull: call.flag("rel_obj_id__isnull")?,
-        search: wanted(&call, "search"),
+        search: search(&call)?,
         ordering: wanted(&call, "ordering"),
         page: u32::try_from(current).unwrap_or(u32::MAX),
         page_size: u32::try_from(size).unwrap_or(u32::MAX),
@@ -191,6 +191,12 @@ async fn workers(call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::ok(&shown))
 }
 
+/// The words that are searched.
+fn search(call: &Call) -> Result<Option<String>, ApiError> {
+    let words = search_words(call.request.parameter("search").unwrap_or_default())?;
+    Ok((!words.is_empty()).then(|| words.join(" ")))
+}
+
 async fn schedule_list(call: Call) -> Result<Reply, ApiError> {
     let (current, size) = numbers(&call)?;
     let filter = ScheduleFilter {
@@ -200,7 +206,7 @@ async fn schedule_list(call: Call) -> Result<Reply, ApiError> {
         rel_model: wanted(&call, "rel_obj_content_type__model"),
         rel_id: wanted(&call, "rel_obj_id"),
         rel_id_isnull: call.flag("rel_obj_id__isnull")?,
-        search: wanted(&call, "search"),
+        search: search(&call)?,
         ordering: wanted(&call, "ordering"),
         page: u32::try_from(current).unwrap_or(u32::MAX),
         page_size: u32::try_from(size).unwrap_or(u32::MAX),

@@ -72,6 +72,30 @@ async fn everybody_may_know_the_configuration_and_the_brand() {
 }
 
 #[tokio::test]
+async fn logos_are_addresses_paths_of_the_site_or_uploaded_files() {
+    let api = Api::start().await;
+    let body = json!({"domain": "example.org"});
+    let brand = api.post("/core/brands/", body).admin().send().await.expect(201);
+    let path = format!("/core/brands/{}/", brand["brand_uuid"].as_str().unwrap());
+    for (given, shown) in [
+        ("https://example.org/l.png", "https://example.org/l.png"),
+        ("/static/l.png", "/static/l.png"),
+        ("logo.png", "/media/public/logo.png"),
+        ("javascript:alert(1)", "/media/public/javascript:alert(1)"),
+        ("//example.org/l.png", "/media/public/example.org/l.png"),
+        ("/\\example.org/l.png", "/media/public/example.org/l.png"),
+    ] {
+        api.patch(&path, json!({"branding_logo": given})).admin().send().await.expect(200);
+        let current = api.get("/core/brands/current/").send().await.expect(200);
+        assert_eq!((&current["branding_logo"], &current["branding_logo_themed_urls"]), (&json!(shown), &Value::Null));
+    }
+    api.patch(&path, json!({"branding_favicon": "icon-%(theme)s.png"})).admin().send().await.expect(200);
+    let current = api.get("/core/brands/current/").send().await.expect(200);
+    let themed = json!({"light": "/media/public/icon-light.png", "dark": "/media/public/icon-dark.png"});
+    assert_eq!(current["branding_favicon_themed_urls"], themed);
+}
+
+#[tokio::test]
 async fn the_interface_describes_itself() {
     let api = Api::start().await;
     let document = api.get("/schema/?format=json").send().await.expect(200);

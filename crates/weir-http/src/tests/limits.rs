@@ -1,6 +1,7 @@
 //! Addresses, methods, bodies and their limits.
 
 use super::*;
+use crate::body;
 
 #[tokio::test]
 async fn an_unknown_address_is_not_an_unknown_object() {
@@ -153,4 +154,61 @@ async fn a_prefix_stands_before_every_address() {
     assert_eq!(ask("/auth/api/v3/root/config/").await.unwrap().status(), 200);
     assert_eq!(ask("/auth/-/health/live/").await.unwrap().status(), 200);
     assert_eq!(ask("/api/v3/root/config/").await.unwrap().status(), 404);
+}
+
+#[tokio::test]
+async fn a_list_is_asked_for_many_words_values_and_orders_without_failing() {
+    let api = Api::start().await;
+    let words: String = (0..3000).map(|n| format!("w{n}%20")).collect();
+    let repeated = |pair: &str| vec![pair; 2500].join("&");
+    for path in ["/core/users/", "/core/tokens/", "/events/events/", "/tasks/tasks/", "/flows/instances/"] {
+        let answer = api.get(&format!("{path}?search={words}")).admin().send().await;
+        assert_eq!(answer.expect(400), json!({"search": ["A search has 64 words at most."]}), "{path}");
+        let one = api.get(&format!("{path}?search={}", "a%20".repeat(3000))).admin().send().await;
+        assert_eq!(one.status, 200, "one word many times: {path}: {}", one.text);
+    }
+    for query in [
+        repeated("username=admin"),
+        repeated("is_active=true"),
+        format!("ordering={}", vec!["-username,name"; 2000].join(",")),
+    ] {
+        let answer = api.get(&format!("/core/users/?{query}")).admin().send().await;
+        assert!(column(&answer.expect(200), "username").contains(&"admin".to_owned()), "{}", &query[..40]);
+    }
+    let ordered = format!("/events/events/?{}&ordering={}", repeated("client_ip=1.1.1.1"), "created,".repeat(2000));
+    assert_eq!(api.get(&ordered).admin().send().await.status, 200);
+    let conditions: Vec<String> = (0..1200).map(|n| format!("%22a{n}%22:1")).collect();
+    let answer = api.get(&format!("/core/users/?attributes=%7B{}%7D", conditions.join(","))).admin().send().await;
+    assert_eq!(answer.expect(400), json!({"attributes": ["Too many conditions."]}));
+    // Of values that a parameter names several times, one is enough.
+    let any = api.get("/core/users/?username=admin&username=nobody").admin().send().await;
+    assert_eq!(any.expect(200)["pagination"]["count"], 1);
+}
+
+#[tokio::test]
+async fn words_are_found_in_either_case_of_any_letters() {
+    let api = Api::start().await;
+    for name in ["Ärger", "ＡＢＣ", "straße"] {
+        api.post("/core/groups/", json!({"name": name})).admin().send().await.expect(201);
+    }
+    for (word, name) in [
+        ("%C3%84rger", "Ärger"),
+        ("%C3%A4rger", "Ärger"),
+        ("%C3%84RGER", "Ärger"),
+        ("%EF%BC%A1%EF%BC%A2", "ＡＢＣ"),
+        ("%EF%BD%81%EF%BD%82", "ＡＢＣ"),
+        ("STRA", "straße"),
+    ] {
+        let found = api.get(&format!("/core/groups/?search={word}")).admin().send().await.expect(200);
+        assert_eq!(column(&found, "name"), [name], "{word}");
+    }
+}
+
+#[test]
+fn a_form_is_text() {
+    assert_eq!(body::pairs(b"a=b+c&d=%C3%A4").unwrap().len(), 2);
+    assert_eq!(body::pairs("a=%EF%BF%BD\u{fffd}".as_bytes()).unwrap()[0].1, "\u{fffd}\u{fffd}");
+    for bytes in [b"a=%ff".as_slice(), b"a=\xff", b"%c3=b", b"a=%EF%BF%BD&b=%80"] {
+        assert_eq!(body::pairs(bytes).unwrap_err().status(), 400, "{bytes:?}");
+    }
 }

@@ -99,7 +99,7 @@ impl Hooks for SessionHooks {
     }
 
     fn search(&self, site: &Site, text: &str) -> Result<Option<Condition>, ApiError> {
-        Ok(search_with_username(site, AuthenticatedSession::SEARCH, text))
+        search_with_username(site, AuthenticatedSession::SEARCH, text)
     }
 
     fn narrow(&self, site: &Site, _query: &ListQuery) -> Result<Vec<Condition>, ApiError> {

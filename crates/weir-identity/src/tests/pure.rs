@@ -112,7 +112,10 @@ impl weir_resource::Pictures for Known {
 
 #[test]
 fn avatars_follow_the_order_of_the_setting() {
-    let attributes = map(json!({"photo": {"small": "https://example.org/p.png"}, "upn": "a@b"}));
+    let attributes = map(json!({
+        "photo": {"small": "https://example.org/p.png", "odd": "javascript:alert(1)", "far": "//example.org/p.png"},
+        "upn": "a@b",
+    }));
     let subject =
         avatar::Subject { username: "jo", name: "Jo van <Doe>", email: "JO@example.org", attributes: &attributes };
     let with = |avatars: &str| {
@@ -120,7 +123,10 @@ fn avatars_follow_the_order_of_the_setting() {
         avatar::choose(&settings, Some(&Known), &subject)
     };
     assert_eq!(with("none"), avatar::DEFAULT_AVATAR);
-    assert_eq!(with("attributes.photo.large,attributes.photo.small,none"), "https://example.org/p.png");
+    assert_eq!(
+        with("attributes.photo.large,attributes.photo.odd,attributes.photo.far,attributes.photo.small,none"),
+        "https://example.org/p.png"
+    );
     assert_eq!(with("unknown"), avatar::DEFAULT_AVATAR);
     assert_eq!(
         with("https://a.example/%(username)s/%(mail_hash)s/%(upn)s"),

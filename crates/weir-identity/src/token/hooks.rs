@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use weir_core::{ApiError, Map, Resource as _, duration, validate};
-use weir_resource::{Condition, Hooks, Presenting, Site, Stored, Unit, present, store};
+use weir_resource::{Condition, Hooks, Presenting, Site, Stored, Unit, present, search_words, store};
 use weir_store::{Val, escape_like};
 
 /// See [`Token`](super::Token).
@@ -232,21 +232,24 @@ impl Hooks for TokenHooks {
     }
 
     fn search(&self, site: &Site, text: &str) -> Result<Option<Condition>, ApiError> {
-        Ok(search_with_username(site, super::Token::SEARCH, text))
+        search_with_username(site, super::Token::SEARCH, text)
     }
 }
 
 /// The words of a search in columns of a list whose rows belong to a user, and in the user's name.
-pub(crate) fn search_with_username(site: &Site, columns: &[&str], text: &str) -> Option<Condition> {
+///
+/// # Errors
+/// 400 when there are too many.
+pub(crate) fn search_with_username(site: &Site, columns: &[&str], text: &str) -> Result<Option<Condition>, ApiError> {
     let dialect = site.db.dialect();
     let (mut all, mut vals) = (Vec::new(), Vec::new());
-    for word in text.split_whitespace() {
+    for word in search_words(text)? {
         let mut any: Vec<String> = columns.iter().map(|column| dialect.like_ci(column, "?")).collect();
         any.push(format!("\"user\" IN (SELECT id FROM identity_user WHERE {})", dialect.like_ci("username", "?")));
-        vals.extend(vec![Val::from(format!("%{}%", escape_like(word))); any.len()]);
+        vals.extend(vec![Val::from(format!("%{}%", escape_like(&word))); any.len()]);
         all.push(format!("({})", any.join(" OR ")));
     }
-    (!all.is_empty()).then(|| Condition::new(all.join(" AND "), vals))
+    Ok((!all.is_empty()).then(|| Condition::new(all.join(" AND "), vals)))
 }
 
 /// The filter `user__username` of lists whose rows belong to a user.

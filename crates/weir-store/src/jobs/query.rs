@@ -92,10 +92,14 @@ impl Conditions {
 
 /// An ORDER BY list out of the allowed `(name, column)` pairs, always ending in the key.
 pub(super) fn order_by(ordering: Option<&str>, allowed: &[(&str, &str)], default: &str) -> String {
-    let mut parts = Vec::new();
+    let mut parts: Vec<String> = Vec::new();
+    let mut named = Vec::new();
     for name in ordering.unwrap_or_default().split(',').map(str::trim) {
         let (name, direction) = name.strip_prefix('-').map_or((name, "ASC"), |name| (name, "DESC"));
-        if let Some((_, column)) = allowed.iter().find(|(known, _)| *known == name) {
+        if let Some((_, column)) = allowed.iter().find(|(known, _)| *known == name)
+            && !named.contains(&name)
+        {
+            named.push(name);
             parts.push(format!("{column} {direction}"));
         }
     }
