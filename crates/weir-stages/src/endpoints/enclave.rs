@@ -16,13 +16,13 @@ pub struct AppleIndependentSecureEnclave {
     #[schemars(extend("x-on-delete" = "cascade"))]
     pub user: Ref<User>,
     /// The public key, PEM.
-    #[schemars(length(min = 1, max = 8192))]
+    #[schemars(length(min = 1))]
     pub apple_secure_enclave_key: String,
     /// What the device calls the key.
-    #[schemars(length(min = 1, max = 1024))]
+    #[schemars(length(min = 1))]
     pub apple_enclave_key_id: String,
     /// Kind of the device.
-    #[schemars(length(min = 1, max = 1024))]
+    #[schemars(length(min = 1))]
     pub device_type: String,
 }
 
@@ -43,12 +43,21 @@ impl Resource for AppleIndependentSecureEnclave {
     const BACKING: Backing = Backing::Table(&TABLE);
 }
 
+/// Characters of a key, its name and its device. The contract names no bounds, but an index takes no longer names.
+const BOUNDS: [(&str, usize); 3] =
+    [("apple_secure_enclave_key", 8192), ("apple_enclave_key_id", 512), ("device_type", 1024)];
+
 /// See [`AppleIndependentSecureEnclave`].
 pub(super) struct EnclaveHooks;
 
 #[async_trait]
 impl Hooks for EnclaveHooks {
     async fn prepare(&self, unit: &mut Unit<'_>, old: Option<&Stored>, new: &mut Map) -> Result<(), ApiError> {
+        for (field, most) in BOUNDS {
+            if new.get(field).and_then(Value::as_str).is_some_and(|text| text.chars().count() > most) {
+                return Err(ApiError::field(field, format!("Ensure this field has no more than {most} characters.")));
+            }
+        }
         let owner = |doc: &Map| doc.get("user").and_then(Value::as_i64);
         for user in old.and_then(|old| owner(&old.doc)).into_iter().chain(owner(new)) {
             // Before a lockdown of the owner, which counts it, or after.

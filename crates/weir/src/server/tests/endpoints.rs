@@ -218,6 +218,8 @@ async fn keys_of_enclaves_are_given_by_those_who_may_act_as_their_owner_and_go_w
     let path = format!("{KEYS}{}/", made["uuid"].as_str().unwrap());
     assert_eq!((&made["user"], &made["device_type"]), (&json!(ann.id), &json!("MacBook")));
     stand.post(&stand.admin, KEYS, body(bob.id, "a")).await.expect(400);
+    let long = stand.post(&stand.admin, KEYS, body(bob.id, &"ß".repeat(513))).await.expect(400);
+    assert_eq!(long["apple_enclave_key_id"], json!(["Ensure this field has no more than 512 characters."]));
     for (query, count) in [(format!("user={}", ann.id), 1), (format!("user={}", bob.id), 0)] {
         let listed = stand.get(&stand.admin, &format!("{KEYS}?{query}")).await.expect(200);
         assert_eq!(listed["results"].as_array().map(Vec::len), Some(count), "{query}");
