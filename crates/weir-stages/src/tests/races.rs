@@ -34,14 +34,22 @@ fn answer() -> Input {
 #[tokio::test]
 async fn of_two_tabs_that_answer_the_same_stage_one_passes_it() {
     let site = site().await;
-    let browser = ready(&site).await;
-    let mut tabs: Vec<_> = (0..20).map(|_| browser.clone()).collect();
-    let done = join_all(tabs.iter_mut().map(|tab| tab.try_step("f", "", answer()))).await;
-    // Those that began after a winner was done answered the next stage, one at a time.
-    let counted = done.iter().filter(|d| matches!(d, Ok(Reply::ToSelf))).count();
-    assert_eq!(passed(&browser).await, counted, "each answer that counted passed one stage");
-    assert!(done.iter().any(|d| matches!(d, Err(RunError::Conflict))), "somebody lost");
-    assert!(done.iter().all(|d| matches!(d, Ok(_) | Err(RunError::Conflict))));
+    ready(&site).await;
+    // On a busy machine, twenty may come one after the other, so that nobody meets anybody.
+    for _ in 0..20 {
+        let mut browser = site.browser();
+        browser.get("f", "").await;
+        let mut tabs: Vec<_> = (0..20).map(|_| browser.clone()).collect();
+        let done = join_all(tabs.iter_mut().map(|tab| tab.try_step("f", "", answer()))).await;
+        // Those that began after a winner was done answered the next stage, one at a time.
+        let counted = done.iter().filter(|d| matches!(d, Ok(Reply::ToSelf))).count();
+        assert_eq!(passed(&browser).await, counted, "each answer that counted passed one stage");
+        assert!(done.iter().all(|d| matches!(d, Ok(_) | Err(RunError::Conflict))));
+        if done.iter().any(|d| matches!(d, Err(RunError::Conflict))) {
+            return;
+        }
+    }
+    panic!("nobody lost");
 }
 
 #[tokio::test]

@@ -177,8 +177,8 @@ async fn reads_cancelled_at_any_point_leave_every_connection_usable() {
     add_object(&db, "a").await.unwrap();
     for round in 0..200_u64 {
         let mine = db.db();
-        let task = tokio::spawn(async move {
-            for _ in 0..1000 {
+        let task: tokio::task::JoinHandle<()> = tokio::spawn(async move {
+            loop {
                 mine.read("SELECT id FROM object", &[]).await.unwrap();
             }
         });
