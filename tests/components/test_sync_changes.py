@@ -176,6 +176,21 @@ def test_who_takes_over_the_name_of_somebody_deleted_keeps_the_account(server, t
     assert connection["scim_id"] == target.users()["ada"]["id"]
 
 
+def test_an_account_that_goes_away_while_it_is_taken_over_is_made_anew(server, target):
+    made = provider(server, f"{target.url}/v2", discovery_enabled=False)
+    theirs = target.add("Users", {"userName": "ada", "emails": []})
+
+    def removed(asked):
+        if asked.method == "PUT" and theirs in target.resources["Users"]:
+            del target.resources["Users"][theirs]
+            return 404, {"detail": "gone"}
+
+    target.rules.append(removed)
+    ada = server.user("ada", name="Ada")
+    settled(server, made, ada, "in_sync")
+    assert target.users()["ada"]["displayName"] == "Ada" and target.users()["ada"]["id"] != theirs
+
+
 def test_an_account_of_somebody_else_is_not_taken_over(server, target):
     made = provider(server, f"{target.url}/v2", discovery_enabled=False)
     ada = server.user("ada", name="Ada")

@@ -294,7 +294,12 @@ impl Run<'_> {
         let members = self.travellers(here).await.unwrap_or_default();
         // What is given at a creation only, such as passwords, does not befall who is there already.
         let attributes = self.kept(data);
-        let remote_id = self.target.update(&self.wire, here.model, &found, &attributes, members).await?;
+        let updated = self.target.update(&self.wire, here.model, &found, &attributes, members).await;
+        let remote_id = updated.map_err(|failure| match failure {
+            // Whoever had the name before was being removed just then. The next attempt makes it anew.
+            Failure::Missing => Failure::Broken(format!("{found} went away while it was taken over.")),
+            other => other,
+        })?;
         self.wire.journal.info("Found at the target", facts(here, &remote_id));
         Ok(Some(Connection { id: lost.to_owned(), remote_id, attributes, members: members.to_vec() }))
     }
