@@ -37,6 +37,31 @@ async fn actions(_: Call) -> Result<Reply, ApiError> {
     Ok(Reply::ok(&list))
 }
 
+/// The filters and the search of the list, as a request names them.
+async fn asked(call: &Call) -> Result<Vec<Condition>, ApiError> {
+    let dialect = call.app.site.db.dialect();
+    let query = call.list_query();
+    let mut conditions: Vec<Condition> = Vec::new();
+    for (name, value) in query.last_of_each() {
+        match name {
+            "action" => conditions.push(action(call, value).await?),
+            _ => conditions.extend(filter(dialect, name, value)),
+        }
+    }
+    conditions.extend(narrow(&query)?);
+    let text = call.request.parameter("search").unwrap_or_default();
+    let asked = search(dialect, text);
+    let words = if asked.is_some() { "" } else { text };
+    conditions.extend(asked);
+    for word in search_words(words)? {
+        let any: Vec<String> =
+            ["\"user\"", "action", "app", "context", "client_ip"].map(|c| dialect.like_ci(c, "?")).to_vec();
+        let pattern = Val::from(format!("%{}%", escape_like(&word)));
+        conditions.push(Condition::new(format!("({})", any.join(" OR ")), vec![pattern; any.len()]));
+    }
+    Ok(conditions)
+}
+
 /// Conditions with numbered placeholders; the text begins with `WHERE` when there are any.
 struct Selection {
     sql: String,
@@ -44,40 +69,18 @@ struct Selection {
 }
 
 impl Selection {
-    /// The filters of the list, and further conditions.
-    async fn new(call: &Call, more: Vec<Condition>) -> Result<Self, ApiError> {
-        let dialect = call.app.site.db.dialect();
-        let query = call.list_query();
-        let mut conditions: Vec<Condition> = Vec::new();
-        for (name, value) in query.last_of_each() {
-            match name {
-                "action" => conditions.push(action(call, value).await?),
-                _ => conditions.extend(filter(dialect, name, value)),
-            }
-        }
-        conditions.extend(narrow(&query)?);
-        let text = call.request.parameter("search").unwrap_or_default();
-        let asked = search(dialect, text);
-        let words = if asked.is_some() { "" } else { text };
-        conditions.extend(asked);
-        for word in search_words(words)? {
-            let any: Vec<String> =
-                ["\"user\"", "action", "app", "context", "client_ip"].map(|c| dialect.like_ci(c, "?")).to_vec();
-            let pattern = Val::from(format!("%{}%", escape_like(&word)));
-            conditions.push(Condition::new(format!("({})", any.join(" OR ")), vec![pattern; any.len()]));
-        }
-        conditions.extend(more);
+    fn new<'c>(conditions: impl IntoIterator<Item = &'c Condition>) -> Self {
         let mut selection = Self { sql: String::new(), vals: Vec::new() };
         for condition in conditions {
             selection.sql.push_str(if selection.sql.is_empty() { " WHERE " } else { " AND " });
             let mut pieces = condition.sql.split('?');
             selection.sql.push_str(pieces.next().unwrap_or_default());
-            for (piece, val) in pieces.zip(condition.vals) {
-                selection.vals.push(val);
+            for (piece, val) in pieces.zip(&condition.vals) {
+                selection.vals.push(val.clone());
                 selection.sql.push_str(&format!("${}{piece}", selection.vals.len()));
             }
         }
-        Ok(selection)
+        selection
     }
 
     async fn read(&self, call: &Call, sql: &str) -> Result<Vec<Row>, ApiError> {
@@ -85,16 +88,19 @@ impl Selection {
     }
 }
 
+/// The values of an indexed column, as the table `known`: from one to the next in the index, past all events of each.
+fn known(column: &str) -> String {
+    format!(
+        "WITH RECURSIVE known ({column}) AS (SELECT MIN({column}) FROM audit_event UNION ALL SELECT (SELECT MIN({column}) \
+         FROM audit_event WHERE {column} > known.{column}) FROM known WHERE known.{column} IS NOT NULL)"
+    )
+}
+
 /// Events whose action contains a text. Reports look at very many events, and comparing the text with each one's action
-/// costs more than all the rest, so the few actions there are get compared first, from one to the next in the index.
+/// costs more than all the rest, so the few actions there are get compared first.
 async fn action(call: &Call, part: &str) -> Result<Condition, ApiError> {
     let db = &call.app.site.db;
-    let sql = format!(
-        "WITH RECURSIVE known (action) AS (SELECT MIN(action) FROM audit_event UNION ALL \
-         SELECT (SELECT MIN(action) FROM audit_event WHERE action > known.action) FROM known WHERE known.action IS NOT NULL) \
-         SELECT action FROM known WHERE {}",
-        db.dialect().like_ci("action", "$1")
-    );
+    let sql = format!("{} SELECT action FROM known WHERE {}", known("action"), db.dialect().like_ci("action", "$1"));
     let rows = db.read(&sql, &[format!("%{}%", escape_like(part)).into()]).await.map_err(store)?;
     let known: Result<Vec<Val>, StoreError> = rows.iter().map(|row| Ok(row.text("action")?.into())).collect();
     let known = known.map_err(store)?;
@@ -118,7 +124,9 @@ async fn volume(call: Call) -> Result<Reply, ApiError> {
         TimeDelta::days(1)
     };
     let step = step.num_microseconds().unwrap_or(i64::MAX);
-    let selection = Selection::new(&call, vec![Condition::new("created >= ?", vec![since.into()])]).await?;
+    let mut conditions = asked(&call).await?;
+    conditions.push(Condition::new("created >= ?", vec![since.into()]));
+    let selection = Selection::new(&conditions);
     let sql = format!(
         "SELECT action, slot, COUNT(*) AS n FROM (SELECT CASE WHEN action LIKE 'custom\\_%' ESCAPE '\\' \
          THEN 'custom_' ELSE action END AS action, created / {step} AS slot FROM audit_event{}) AS e \
@@ -138,22 +146,20 @@ async fn volume(call: Call) -> Result<Reply, ApiError> {
 async fn stats(call: Call) -> Result<Reply, ApiError> {
     let steps: Vec<&str> = call.values("count_steps").into_iter().flat_map(|list| list.split(',')).collect();
     let now = call.app.site.clock.now();
+    let conditions = asked(&call).await?;
     let mut counts = Map::new();
     for step in steps.iter().take(20) {
         // A step that is no span of time counts nothing; the contract does not restrict the texts.
         let since = duration::parse(step).map_or(now, |span| now - span);
-        let selection = Selection::new(&call, vec![Condition::new("created >= ?", vec![since.into()])]).await?;
+        let recent = Condition::new("created >= ?", vec![since.into()]);
+        let selection = Selection::new(conditions.iter().chain([&recent]));
         let rows = selection.read(&call, &format!("SELECT COUNT(*) AS n FROM audit_event{}", selection.sql)).await?;
         let count = rows.first().map_or(Ok(0), |row| row.int("n")).map_err(store)?;
         counts.insert((*step).to_owned(), count.into());
     }
-    let selection = Selection::new(&call, Vec::new()).await?;
+    let selection = Selection::new(&conditions);
     let sql = if selection.sql.is_empty() {
-        // From one user to the next in the index, past all events of each.
-        "WITH RECURSIVE known (id) AS (SELECT MIN(user_id) FROM audit_event UNION ALL \
-         SELECT (SELECT MIN(user_id) FROM audit_event WHERE user_id > known.id) FROM known WHERE known.id IS NOT NULL) \
-         SELECT COUNT(id) AS n FROM known"
-            .to_owned()
+        format!("{} SELECT COUNT(user_id) AS n FROM known", known("user_id"))
     } else {
         format!("SELECT COUNT(DISTINCT user_id) AS n FROM audit_event{}", selection.sql)
     };
@@ -164,12 +170,14 @@ async fn stats(call: Call) -> Result<Reply, ApiError> {
 
 async fn top_per_user(call: Call) -> Result<Reply, ApiError> {
     let top = call.number("top_n")?.unwrap_or(15).clamp(1, 100);
-    let asked = call.request.parameter("action").is_some_and(|a| !a.is_empty()) || !call.values("actions").is_empty();
-    let mut more = vec![Condition::new("application IS NOT NULL", Vec::new())];
-    if !asked {
-        more.push(Condition::new("action = ?", vec!["login".into()]));
+    let names_one =
+        call.request.parameter("action").is_some_and(|a| !a.is_empty()) || !call.values("actions").is_empty();
+    let mut conditions = asked(&call).await?;
+    conditions.push(Condition::new("application IS NOT NULL", Vec::new()));
+    if !names_one {
+        conditions.push(Condition::new("action = ?", vec!["login".into()]));
     }
-    let selection = Selection::new(&call, more).await?;
+    let selection = Selection::new(&conditions);
     // What an application is called is told by the last event about it.
     let sql = format!(
         "SELECT top.n, top.users, (SELECT e.context FROM audit_event e WHERE e.application = top.application \
