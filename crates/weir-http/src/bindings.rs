@@ -14,42 +14,8 @@ struct Broken {
     new: Value,
 }
 
-/// The first of these that is not what it was; none when all are.
-fn first_change(compared: Vec<(&'static str, Value, Value)>) -> Option<Broken> {
-    let change = compared.into_iter().find(|(_, previous, new)| previous != new);
-    change.map(|(reason, previous, new)| Broken { reason, previous, new })
-}
-
-/// Whether the client left its network. What the database does not know counts as elsewhere.
-fn network(geo: &Places<'_>, bound: &str) -> Option<Broken> {
-    let depth = ["bind_asn", "bind_asn_network", "bind_asn_network_ip"].iter().position(|name| *name == bound)?;
-    let (Some(previous), Some(new)) = (geo.site.geo.network(geo.previous), geo.site.geo.network(geo.new)) else {
-        return Some(geo.missing("network.missing"));
-    };
-    let mut compared = vec![
-        ("network.asn", json!(previous.asn), json!(new.asn)),
-        ("network.asn_network", json!(previous.network), json!(new.network)),
-        ("network.ip", json!(geo.previous), json!(geo.new)),
-    ];
-    compared.truncate(depth + 1);
-    first_change(compared)
-}
-
-/// Whether the client left its place; likewise.
-fn place(geo: &Places<'_>, bound: &str) -> Option<Broken> {
-    let names = ["bind_continent", "bind_continent_country", "bind_continent_country_city"];
-    let depth = names.iter().position(|name| *name == bound)?;
-    let (Some(previous), Some(new)) = (geo.site.geo.place(geo.previous), geo.site.geo.place(geo.new)) else {
-        return Some(geo.missing("geoip.missing"));
-    };
-    let mut compared = vec![
-        ("geoip.continent", json!(previous.continent), json!(new.continent)),
-        ("geoip.country", json!(previous.country), json!(new.country)),
-        ("geoip.city", json!(previous.city), json!(new.city)),
-    ];
-    compared.truncate(depth + 1);
-    first_change(compared)
-}
+/// What is compared: a reason, what it was, what it is now.
+type Compared = [(&'static str, Value, Value); 3];
 
 /// Where a session was and where it is now.
 struct Places<'a> {
@@ -59,15 +25,47 @@ struct Places<'a> {
 }
 
 impl Places<'_> {
-    fn missing(&self, reason: &'static str) -> Broken {
-        Broken { reason, previous: self.previous.into(), new: self.new.into() }
+    /// The networks of both; none when the database does not know them.
+    fn networks(&self) -> Option<Compared> {
+        let (previous, new) = (self.site.geo.network(self.previous)?, self.site.geo.network(self.new)?);
+        Some([
+            ("network.asn", json!(previous.asn), json!(new.asn)),
+            ("network.asn_network", json!(previous.network), json!(new.network)),
+            ("network.ip", json!(self.previous), json!(self.new)),
+        ])
+    }
+
+    /// The places of both; likewise.
+    fn places(&self) -> Option<Compared> {
+        let (previous, new) = (self.site.geo.place(self.previous)?, self.site.geo.place(self.new)?);
+        Some([
+            ("geoip.continent", json!(previous.continent), json!(new.continent)),
+            ("geoip.country", json!(previous.country), json!(new.country)),
+            ("geoip.city", json!(previous.city), json!(new.city)),
+        ])
+    }
+
+    /// The first difference as far as the session is bound. What the database does not know counts as elsewhere.
+    fn change(&self, depth: usize, compared: Option<Compared>, missing: &'static str) -> Option<Broken> {
+        let Some(compared) = compared else {
+            return Some(Broken { reason: missing, previous: self.previous.into(), new: self.new.into() });
+        };
+        let change = compared.into_iter().take(depth + 1).find(|(_, previous, new)| previous != new);
+        change.map(|(reason, previous, new)| Broken { reason, previous, new })
     }
 
     /// What of the session's bindings is broken, if anything.
     fn broken(&self, row: &SessionRow) -> Option<Broken> {
         let bound = row.data.get("bindings")?;
-        let name = |of: &str| bound.get(of).and_then(Value::as_str).unwrap_or_default();
-        network(self, name("network")).or_else(|| place(self, name("geoip")))
+        let depth = |of: &str, names: [&str; 3]| {
+            let bound = bound.get(of).and_then(Value::as_str)?;
+            names.iter().position(|name| *name == bound)
+        };
+        let network = depth("network", ["bind_asn", "bind_asn_network", "bind_asn_network_ip"]);
+        let place = depth("geoip", ["bind_continent", "bind_continent_country", "bind_continent_country_city"]);
+        network
+            .and_then(|depth| self.change(depth, self.networks(), "network.missing"))
+            .or_else(|| place.and_then(|depth| self.change(depth, self.places(), "geoip.missing")))
     }
 }
 
